@@ -1,0 +1,94 @@
+"""Frozen settings: what a cube, a pair and a pre-training run are made with.
+
+Flags become these dataclasses at the entry points; nothing below reads a flag.
+"""
+
+from dataclasses import dataclass, replace
+
+SCHEMES = (
+    "unified",
+    "distortion",
+    "painting",
+    "nonlinear",
+    "local_shuffling",
+    "inpainting",
+    "outpainting",
+    "autoencoder",
+)
+
+
+@dataclass(frozen=True)
+class TransformConfig:
+    """Rates and sizes of the four transforms and of the flips.
+
+    Lengths are in voxels where absolute, else in parts of the cube's side. The
+    defaults are the official parameters with their defects mended: flips over all
+    spatial axes and every channel treated alike.
+
+    Attributes:
+      flip_rate: Chance of each of up to three successive flips, in [0, 1].
+      flip_depth: Whether the last spatial axis is among those flipped. The official
+        code draws among channel, x and y instead, so that one draw in three does
+        nothing and depth is never flipped.
+      nonlinear_rate: Chance of the Bezier intensity map, in [0, 1].
+      local_shuffling_rate: Chance of local pixel shuffling, in [0, 1].
+      shuffle_windows: Number of windows for a cube of 64x64x32 voxels; scaled in
+        proportion to the number of voxels.
+      shuffle_first_channel_only: Shuffle channel 0 alone, as the official code does.
+      painting_rate: Chance of painting, in [0, 1].
+      outpainting_share: Chance that painting is the outer one, in [0, 1].
+      painting_windows: The largest number of windows of one painting.
+      painting_continue_rate: Chance of drawing each further window, in [0, 1].
+      inpainting_first_rate: Chance of drawing the first inner window, in [0, 1].
+      fixed_sides: Smallest and largest length in voxels, of an inner window's side
+        and of what an outer window lacks of the cube's side. None takes parts of the
+        cube's side: a sixth to a third inside, three to four sevenths outside.
+      painting_margin: Voxels between a window and the cube's border.
+      inpainting_fill: "noise" (each voxel its own value) or "constant" (one value).
+      outpainting_fill: The same for the outside of the windows.
+      inpainting_shared_noise: Give all channels the same inner noise, as the
+        official code does.
+    """
+
+    flip_rate: float = 0.4
+    flip_depth: bool = True
+    nonlinear_rate: float = 0.9
+    local_shuffling_rate: float = 0.5
+    shuffle_windows: int = 10_000
+    shuffle_first_channel_only: bool = False
+    painting_rate: float = 0.9
+    outpainting_share: float = 0.8
+    painting_windows: int = 5
+    painting_continue_rate: float = 0.95
+    inpainting_first_rate: float = 0.95
+    fixed_sides: tuple[int, int] | None = None
+    painting_margin: int = 3
+    inpainting_fill: str = "noise"
+    outpainting_fill: str = "noise"
+    inpainting_shared_noise: bool = False
+
+
+_DEFAULT = TransformConfig()
+
+TRANSFORM_PRESETS = {
+    "default": _DEFAULT,
+    "official": replace(
+        _DEFAULT,
+        flip_depth=False,
+        shuffle_first_channel_only=True,
+        inpainting_shared_noise=True,
+    ),
+    "miccai2019": replace(
+        _DEFAULT,
+        flip_rate=0.9,
+        flip_depth=False,
+        local_shuffling_rate=0.1,
+        shuffle_windows=500,
+        shuffle_first_channel_only=True,
+        painting_windows=1,
+        inpainting_first_rate=1.0,
+        fixed_sides=(10, 20),
+        inpainting_fill="constant",
+        inpainting_shared_noise=True,
+    ),
+}

@@ -1,0 +1,1 @@
+"""The work itself, put together from the rooms above."""

@@ -1,0 +1,1 @@
+"""Scans to cubes: reading, windowing, choosing and storing sub-volumes."""

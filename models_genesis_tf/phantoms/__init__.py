@@ -1,0 +1,1 @@
+"""Procedural scans, each written in the file layout of the data set it stands for."""

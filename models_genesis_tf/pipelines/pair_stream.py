@@ -1,0 +1,168 @@
+"""The stream of pairs: element i is a pure function of the seed and of i.
+
+With n cubes, pair i belongs to epoch e = i // n; its cube is entry i % n of the
+permutation that `default_rng([seed, 1, e])` draws, and its transforms draw from
+`default_rng([seed, 2, e, cube_index])`. Validation pairs draw from
+`default_rng([seed, 3, cube_index])`. `cube_index` is the cube's position in the whole
+set, not among the chosen indices. There is no hidden state: a run resumes at any step
+and gives the same pairs for any number of parallel calls and of workers.
+"""
+
+import functools
+import os
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from models_genesis_tf.config import TransformConfig
+from models_genesis_tf.errors import InputError
+from models_genesis_tf.transforms.pairs import genesis_pair
+
+Pair = tuple[np.ndarray, np.ndarray]
+
+
+def training_pair(
+    cubes, indices: Sequence[int], seed: int, config: TransformConfig, i: int
+) -> Pair:
+    """Makes the i-th training pair.
+
+    Args:
+      cubes: Anything whose `cubes[k]` is a float32 array (x, y, z, channel) or
+        (x, y, channel) in [0, 1].
+      indices: The training cubes' positions in `cubes`.
+      seed: Integer in [0, 2**32).
+      config: Rates and sizes of the transforms.
+      i: Position in the endless stream, from 0.
+
+    Returns:
+      The deformed cube and the original, as from `genesis_pair`.
+    """
+    epoch, entry = divmod(int(i), len(indices))
+    cube_index = int(indices[_permutation(seed, epoch, len(indices))[entry]])
+    rng = np.random.default_rng([seed, 2, epoch, cube_index])
+    return genesis_pair(cubes[cube_index], rng, config)
+
+
+def validation_pair(
+    cubes, indices: Sequence[int], seed: int, config: TransformConfig, i: int
+) -> Pair:
+    """Makes the i-th validation pair, the same in every epoch; see `training_pair`."""
+    cube_index = int(indices[int(i)])
+    rng = np.random.default_rng([seed, 3, cube_index])
+    return genesis_pair(cubes[cube_index], rng, config)
+
+
+def training_pairs(
+    cubes,
+    indices: Sequence[int],
+    seed: int,
+    config: TransformConfig,
+    batch_size: int,
+    start_step: int = 0,
+    parallel_calls: int | None = None,
+    worker: int = 0,
+    num_workers: int = 1,
+) -> tf.data.Dataset:
+    """The endless stream of training batches.
+
+    Step s holds the pairs s * batch_size to (s + 1) * batch_size - 1; batches run
+    across the ends of permutations and nothing is dropped.
+
+    Args:
+      cubes: The whole set, as for `training_pair`.
+      indices: The training cubes' positions in `cubes`.
+      seed: Integer in [0, 2**32).
+      config: Rates and sizes of the transforms.
+      batch_size: Pairs per step over all workers, a multiple of `num_workers`.
+      start_step: The step to begin at.
+      parallel_calls: Pairs made at the same time; None means one per core.
+      worker: This worker's number; it takes the pairs i with
+        i % num_workers == worker.
+      num_workers: How many workers share the stream.
+
+    Returns:
+      Batches (deformed, original), each float32 of shape
+      (batch_size // num_workers, x, y, z, channel).
+
+    Raises:
+      InputError: If the batch cannot be shared evenly or there is no cube.
+    """
+    if batch_size % num_workers:
+        raise InputError(
+            "batch_size is a multiple of the number of workers. "
+            f"Received: batch_size={batch_size}, num_workers={num_workers}"
+        )
+    first = start_step * batch_size + worker
+    positions = tf.data.Dataset.range(first, np.iinfo(np.int64).max, num_workers)
+    make_pair = functools.partial(training_pair, cubes, indices, seed, config)
+    pairs = _map_pairs(positions, make_pair, _shape(cubes, indices), parallel_calls)
+    share = batch_size // num_workers
+    return pairs.batch(share, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+
+
+def validation_pairs(
+    cubes,
+    indices: Sequence[int],
+    seed: int,
+    config: TransformConfig,
+    batch_size: int,
+) -> tf.data.Dataset:
+    """The validation batches: one pair per cube, the same every time.
+
+    Args:
+      cubes: The whole set, as for `training_pair`.
+      indices: The validation cubes' positions in `cubes`, in the order wanted.
+      seed: Integer in [0, 2**32).
+      config: Rates and sizes of the transforms.
+      batch_size: Pairs per batch; the last batch may hold fewer.
+
+    Returns:
+      Batches (deformed, original), each float32 (batch, x, y, z, channel).
+
+    Raises:
+      InputError: If there is no cube.
+    """
+    positions = tf.data.Dataset.range(len(indices))
+    make_pair = functools.partial(validation_pair, cubes, indices, seed, config)
+    pairs = _map_pairs(positions, make_pair, _shape(cubes, indices), None)
+    return pairs.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+
+
+@functools.lru_cache(maxsize=4)
+def _permutation(seed: int, epoch: int, size: int) -> np.ndarray:
+    """The order of one epoch; kept, since each of its pairs asks for it."""
+    return np.random.default_rng([seed, 1, epoch]).permutation(size)
+
+
+def _shape(cubes, indices: Sequence[int]) -> tuple[int, ...]:
+    """Shape (x, y, z, channel) of the cubes, seen on the first one."""
+    if len(indices) == 0:
+        raise InputError("a stream of pairs takes one cube or more. Received: none")
+    return cubes[int(indices[0])].shape
+
+
+def _map_pairs(
+    positions: tf.data.Dataset,
+    make_pair: Callable[[int], Pair],
+    shape: tuple[int, ...],
+    parallel_calls: int | None,
+) -> tf.data.Dataset:
+    """Maps positions to pairs, in order, several at the same time.
+
+    Every worker already takes its own share, so tf.data must not divide it again.
+    """
+
+    def pair_at(position):
+        deformed, original = tf.numpy_function(
+            make_pair, [position], (tf.float32, tf.float32)
+        )
+        return tf.ensure_shape(deformed, shape), tf.ensure_shape(original, shape)
+
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = (
+        tf.data.experimental.AutoShardPolicy.OFF
+    )
+    calls = parallel_calls or os.cpu_count()
+    pairs = positions.map(pair_at, num_parallel_calls=calls, deterministic=True)
+    return pairs.with_options(options)

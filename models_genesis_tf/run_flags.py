@@ -1,0 +1,203 @@
+"""Flags that two commands share, defined once, and the way every command is run.
+
+An entry point calls the `define_*` functions it needs at import; a flag that is
+already defined is adopted, so that two commands can live in one process.
+"""
+
+import sys
+
+from absl import app, flags, logging
+
+from models_genesis_tf.errors import InputError
+
+# A flag defined here belongs to the command that asked for it, in its --help too.
+flags.disclaim_key_flags()
+
+
+def _define(define, name, *arguments, **options) -> None:
+    """Defines a flag once per process and shows it in each command's --help."""
+    if name in flags.FLAGS:
+        flags.declare_key_flag(name)
+    else:
+        define(name, *arguments, **options)
+
+
+def given(name: str) -> bool:
+    """Says whether a flag stands on the command line or in a flagfile.
+
+    Args:
+      name: The flag's name without dashes.
+
+    Returns:
+      True where the user set it, False where it has its default.
+    """
+    return bool(flags.FLAGS[name].present)
+
+
+def replayable_flags() -> str:
+    """Writes the running command's flags as a flagfile.
+
+    Returns:
+      One `--name=value` line per flag; `--flagfile` replays it.
+    """
+    holders = flags.FLAGS.get_key_flags_for_module(sys.argv[0])
+    lines = sorted(holder.serialize() for holder in holders)
+    return "\n".join(line for line in lines if line) + "\n"
+
+
+def define_seed() -> None:
+    """Defines --seed, from which every random draw of a command follows."""
+    _define(
+        flags.DEFINE_integer,
+        "seed",
+        0,
+        "Every random draw follows from it.",
+        lower_bound=0,
+        upper_bound=2**32 - 1,
+    )
+
+
+def define_output_dir(default: str | None = None) -> None:
+    """Defines --output_dir; without a default the command chooses one itself."""
+    _define(flags.DEFINE_string, "output_dir", default, "Folder to write to.")
+
+
+def define_data_dir() -> None:
+    """Defines --data_dir."""
+    _define(
+        flags.DEFINE_string,
+        "data_dir",
+        None,
+        "Folder of scans (.mhd, .mha, .nii, .nii.gz, .nrrd, DICOM series folders), "
+        "in LUNA16's layout or any other, or of cubes; 'phantom' makes a small "
+        "synthetic data set and uses it.",
+    )
+
+
+def define_scan_filters() -> None:
+    """Defines --include and --exclude, globs on the file names of scans."""
+    _define(
+        flags.DEFINE_list, "include", [], "Globs; only scans whose name fits one."
+    )
+    _define(flags.DEFINE_list, "exclude", [], "Globs; no scan whose name fits one.")
+
+
+def define_num_workers() -> None:
+    """Defines --num_workers."""
+    _define(
+        flags.DEFINE_integer,
+        "num_workers",
+        0,
+        "Scans read at the same time; 0 means one per core.",
+        lower_bound=0,
+    )
+
+
+def define_cube_flags() -> None:
+    """Defines the flags that say which cubes are cut from scans."""
+    _define(
+        flags.DEFINE_list,
+        "cube_size",
+        ["64", "64", "32"],
+        "Sides x,y,z of a cube in voxels, each a multiple of 8.",
+    )
+    _define(
+        flags.DEFINE_integer,
+        "cubes_per_volume",
+        32,
+        "Cubes cut from each scan.",
+        lower_bound=1,
+    )
+    _define(
+        flags.DEFINE_enum,
+        "acceptance",
+        "auto",
+        ["auto", "chest_ct", "foreground", "none"],
+        "Which windows of a scan become cubes: chest_ct is the official rule for "
+        "lungs, foreground asks for a share of voxels above an Otsu threshold, none "
+        "takes all; auto is chest_ct for LUNA16 and chest CT in HU, else foreground.",
+    )
+    _define(
+        flags.DEFINE_string,
+        "window",
+        "auto",
+        "Intensities mapped to [0, 1]: ct (-1000..1000 HU), mr (0..4000), percentile "
+        "(0.5 to 99.5 % of each scan) or 'low,high'; auto is ct for CT, else "
+        "percentile.",
+    )
+    _define(
+        flags.DEFINE_float,
+        "min_tissue",
+        0.0,
+        "Smallest share of tissue (above -150 HU) in a cube under "
+        "--acceptance=chest_ct; 0 keeps the official rule, which accepts empty air.",
+        lower_bound=0.0,
+        upper_bound=1.0,
+    )
+    _define(
+        flags.DEFINE_list,
+        "spacing",
+        [],
+        "Resample scans to this spacing x,y,z in mm first; empty keeps their own.",
+    )
+
+
+def parse_numbers(name: str, values: list[str], count: int, kind: type) -> tuple:
+    """Turns a list flag into numbers.
+
+    Args:
+      name: The flag's name, for the message.
+      values: Its parts as text.
+      count: How many there have to be.
+      kind: int or float.
+
+    Returns:
+      A tuple of `count` numbers.
+
+    Raises:
+      InputError: If the number of parts or a part itself is wrong.
+    """
+    try:
+        numbers = tuple(kind(value) for value in values)
+    except ValueError:
+        numbers = ()
+    if len(numbers) != count or min(numbers, default=0) <= 0:
+        raise InputError(
+            f"--{name} takes {count} positive numbers divided by commas. "
+            f"Received: --{name}={','.join(values)}"
+        )
+    return numbers
+
+
+def run(main) -> None:
+    """Runs a command: parses flags, prints what went wrong in one line.
+
+    Args:
+      main: Function without arguments that does the command's work.
+
+    Raises:
+      SystemExit: With code 1 after an error of the user's input or of the file
+        system, with code 0 otherwise.
+    """
+
+    def guarded(arguments: list[str]) -> None:
+        try:
+            if len(arguments) > 1:
+                raise InputError(
+                    "a command takes flags (--name=value) only. "
+                    f"Received: {' '.join(arguments[1:])}"
+                )
+            main()
+        except (InputError, OSError) as error:
+            print(f"error: {_one_line(error)}", file=sys.stderr)
+            sys.exit(1)
+        except KeyboardInterrupt:
+            print("stopped from the keyboard", file=sys.stderr)
+            sys.exit(130)
+
+    logging.set_verbosity(logging.WARNING)
+    app.run(guarded)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,29 @@
+"""Panels show slices the way a radiologist holds them and write whole files."""
+
+import numpy as np
+from matplotlib.image import imread
+
+from models_genesis_tf.imaging import panels
+
+
+def test_slices_have_the_patient_left_on_the_right_and_the_head_up():
+    cube = np.zeros((8, 10, 6))
+    cube[-1, 5, 3] = 1  # the patient's left
+    cube[4, 0, 3] = 2  # the front
+    cube[4, 5, -1] = 3  # the head
+    axial = panels.plane_slice(cube, "axial")
+    assert axial.shape == (10, 8)
+    assert axial[5, -1] == 1 and axial[0, 4] == 2
+    assert panels.plane_slice(cube, "coronal")[0, 4] == 3
+    sagittal = panels.plane_slice(cube, "sagittal")
+    assert sagittal.shape == (6, 10) and sagittal[0, 5] == 3
+
+
+def test_restoration_panel_is_a_picture_and_leaves_no_partial_file(tmp_path, rng):
+    cube = rng.random((16, 16, 8), np.float32)
+    path = tmp_path / "samples" / "panel.png"
+    panels.save_restoration_panel(path, cube, cube * 0.5, cube)
+    assert imread(path).shape[0] > 300
+    assert [entry.name for entry in path.parent.iterdir()] == ["panel.png"]
+    panels.save_overview_panel(path, [cube] * 3, [cube] * 3, [cube] * 3)
+    assert imread(path).std() > 0

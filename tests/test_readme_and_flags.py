@@ -1,0 +1,96 @@
+"""Commands, recipes, links and figures that the documents name exist and parse."""
+
+import importlib
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from absl import flags
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+RECIPES = sorted((ROOT / "flags").glob("*.cfg"))
+
+
+def _commands(text: str) -> list[list[str]]:
+    """Finds `python -m models_genesis_tf.x ...` lines, joined over backslashes."""
+    lines = re.sub(r"\\\n\s*", " ", text).splitlines()
+    return [
+        shlex.split(line.strip().lstrip("$ "), comments=True)
+        for line in lines
+        if re.match(r"^[\s$#]*python -m models_genesis_tf\.", line)
+    ]
+
+
+def _parse(command: list[str]) -> None:
+    name = command[2]
+    module = importlib.import_module(name)
+    # A fresh set with this command's flags alone, so that a flag of another command
+    # is as unknown here as it is to the user.
+    values = flags.FlagValues()
+    for holder in flags.FLAGS.get_key_flags_for_module(name):
+        values[holder.name] = holder
+    before = {key: values[key].value for key in values}
+    try:
+        leftover = values([name, *_with_recipes(command[3:])])
+    finally:
+        for key, value in before.items():
+            values[key].value = value
+            values[key].present = 0
+    assert leftover == [name]
+    assert callable(module.cli)
+
+
+def _with_recipes(arguments: list[str]) -> list[str]:
+    """Puts the lines of each `--flagfile` in its place."""
+    expanded = []
+    for argument in arguments:
+        if argument.startswith("--flagfile="):
+            expanded += _recipe_lines(ROOT / argument.split("=", 1)[1])
+        else:
+            expanded.append(argument)
+    return expanded
+
+
+def _recipe_lines(path: Path) -> list[str]:
+    lines = [line.strip() for line in path.read_text().splitlines()]
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def _all_commands() -> list:
+    return [
+        pytest.param(command, id=f"{path.name}-{number}")
+        for path in DOCUMENTS
+        for number, command in enumerate(_commands(path.read_text()))
+    ]
+
+
+@pytest.mark.parametrize("command", _all_commands())
+def test_every_command_in_the_documents_parses(command):
+    _parse(command)
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_recipe_parses_and_says_what_it_costs(path):
+    text = path.read_text()
+    head = "\n".join(line for line in text.splitlines() if line.startswith("#"))
+    assert "python -m models_genesis_tf." in head
+    assert re.search(r"measured", head)
+    for name in ("--data_dir", "--output_dir", "--seed"):
+        assert name not in "\n".join(_recipe_lines(path))
+    command = path.stem.split("_")[0]
+    _parse(["python", "-m", f"models_genesis_tf.{command}", *_recipe_lines(path)])
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_every_relative_link_and_figure_exists(path):
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text()):
+        if "://" not in target:
+            assert (path.parent / target).exists(), target
+
+
+def test_readme_shows_the_lines_every_user_types_first():
+    text = (ROOT / "README.md").read_text()
+    assert "python -m models_genesis_tf.pretrain --data_dir=" in text
+    assert "make demo" in text and "make test" in text and "make test-all" in text
