@@ -1,4 +1,4 @@
-"""Models Genesis for TensorFlow and Keras: self-supervised 3D models for medical images.
+"""Models Genesis for Keras: self-supervised 3D models for medical images.
 
 Reading order, which is the data's way through the package:
 imaging (scans to cubes), phantoms (synthetic scans), transforms and pipelines (cubes

@@ -92,3 +92,30 @@ TRANSFORM_PRESETS = {
         inpainting_shared_noise=True,
     ),
 }
+
+
+@dataclass(frozen=True)
+class CubeConfig:
+    """What is cut from a scan.
+
+    Attributes:
+      cube_size: Sides x, y, z in voxels.
+      cubes_per_volume: Cubes wanted from each scan.
+      acceptance: "chest_ct", "foreground", "none", or "auto" to choose for each scan.
+      window: As `imaging.windows.parse_window` reads it, or "auto" for each scan.
+      min_tissue: Smallest share of tissue in an accepted cube, in [0, 1]; None is 0
+        under chest_ct (the official rule) and 0.2 under foreground.
+      spacing: Spacing x, y, z in mm that scans are resampled to, or None.
+      max_padding: How many times larger than the scan a cube's side may be; the scan
+        is then padded with the window's lower end. Under chest_ct nothing is padded.
+      seed: Of the positions' random draws.
+    """
+
+    cube_size: tuple[int, int, int] = (64, 64, 32)
+    cubes_per_volume: int = 32
+    acceptance: str = "auto"
+    window: str = "auto"
+    min_tissue: float | None = None
+    spacing: tuple[float, float, float] | None = None
+    max_padding: float = 1.5
+    seed: int = 0

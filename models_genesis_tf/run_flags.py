@@ -8,7 +8,9 @@ import sys
 
 from absl import app, flags, logging
 
+from models_genesis_tf.config import CubeConfig
 from models_genesis_tf.errors import InputError
+from models_genesis_tf.imaging.windows import parse_window
 
 # A flag defined here belongs to the command that asked for it, in its --help too.
 flags.disclaim_key_flags()
@@ -76,9 +78,7 @@ def define_data_dir() -> None:
 
 def define_scan_filters() -> None:
     """Defines --include and --exclude, globs on the file names of scans."""
-    _define(
-        flags.DEFINE_list, "include", [], "Globs; only scans whose name fits one."
-    )
+    _define(flags.DEFINE_list, "include", [], "Globs; only scans whose name fits one.")
     _define(flags.DEFINE_list, "exclude", [], "Globs; no scan whose name fits one.")
 
 
@@ -128,9 +128,10 @@ def define_cube_flags() -> None:
     _define(
         flags.DEFINE_float,
         "min_tissue",
-        0.0,
-        "Smallest share of tissue (above -150 HU) in a cube under "
-        "--acceptance=chest_ct; 0 keeps the official rule, which accepts empty air.",
+        None,
+        "Smallest share of tissue in an accepted cube: of voxels above -150 HU under "
+        "--acceptance=chest_ct (default 0, the official rule, which accepts empty "
+        "air), above Otsu's threshold under foreground (default 0.2).",
         lower_bound=0.0,
         upper_bound=1.0,
     )
@@ -140,6 +141,62 @@ def define_cube_flags() -> None:
         [],
         "Resample scans to this spacing x,y,z in mm first; empty keeps their own.",
     )
+
+
+def cube_config() -> CubeConfig:
+    """Turns the cube flags and --seed into their settings.
+
+    Returns:
+      The settings of an extraction.
+
+    Raises:
+      InputError: If a value breaks its rule.
+    """
+    values = flags.FLAGS
+    size = parse_numbers("cube_size", values.cube_size, 3, int)
+    if any(side % 8 for side in size):
+        nearest = ",".join(str(max(8, round(side / 8) * 8)) for side in size)
+        raise InputError(
+            "--cube_size takes sides that are multiples of 8, such as "
+            f"{nearest}. Received: --cube_size={','.join(values.cube_size)}"
+        )
+    spacing = None
+    if values.spacing:
+        spacing = parse_numbers("spacing", values.spacing, 3, float)
+    if values.window != "auto":
+        parse_window(values.window)
+    return CubeConfig(
+        cube_size=size,
+        cubes_per_volume=values.cubes_per_volume,
+        acceptance=values.acceptance,
+        window=values.window,
+        min_tissue=values.min_tissue,
+        spacing=spacing,
+        seed=values.seed,
+    )
+
+
+def parse_folds(name: str, values: list[str]) -> tuple[int, ...] | None:
+    """Turns a list flag into fold numbers.
+
+    Args:
+      name: The flag's name, for the message.
+      values: Its parts as text.
+
+    Returns:
+      The numbers, or None if the flag is empty.
+
+    Raises:
+      InputError: If a part is not a number from 0 up.
+    """
+    if not values:
+        return None
+    if not all(value.isdecimal() for value in values):
+        raise InputError(
+            f"--{name} takes fold numbers from 0 divided by commas. "
+            f"Received: --{name}={','.join(values)}"
+        )
+    return tuple(int(value) for value in values)
 
 
 def parse_numbers(name: str, values: list[str], count: int, kind: type) -> tuple:

@@ -1,0 +1,209 @@
+"""Which windows of a scan become cubes.
+
+`chest_ct` is the rule of the released code, exactly (paper_facts 1.3): a window of a
+chest CT is taken unless it holds too much tissue. `foreground` serves every other scan.
+A rule is three things: where windows may start, which of them are taken, and the share
+of tissue that is written beside each cube.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import SimpleITK as sitk
+
+from models_genesis_tf.config import CubeConfig
+from models_genesis_tf.errors import InputError
+from models_genesis_tf.imaging import windows
+
+TISSUE_HU = -150.0
+OFFICIAL_IN_PLANE = 512
+OFFICIAL_BORDERS = (100, 100, 30)
+LOOK_AHEAD = 3
+MAX_TISSUE_SCORE = 0.15
+MIN_FOREGROUND = 0.2
+_LUNG_HU = (-950.0, -500.0)
+_MIN_LUNG = 0.04
+_AIR_HU = -200.0
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How windows of one scan are chosen.
+
+    Attributes:
+      name: "chest_ct", "foreground" or "none".
+      first: Lowest place x, y, z where a window starts, in voxels; negative where the
+        scan is padded.
+      last: Highest place, itself allowed.
+      threshold: Intensity from which a voxel is tissue, in the scan's units.
+      min_tissue: Smallest share of tissue in a window that is taken, in [0, 1].
+      notice: What the user should know about this scan, or "".
+    """
+
+    name: str
+    first: tuple[int, int, int]
+    last: tuple[int, int, int]
+    threshold: float
+    min_tissue: float
+    notice: str = ""
+
+
+def make_rule(array: np.ndarray, config: CubeConfig, luna16: bool = False) -> Rule:
+    """Fits a rule to a scan.
+
+    Args:
+      array: `(x, y, z)`, in HU where it is a CT.
+      config: `acceptance`, `cube_size`, `min_tissue` and `max_padding` are used.
+      luna16: Whether the scan lies in LUNA16's layout, where "auto" is chest_ct.
+
+    Returns:
+      The rule.
+
+    Raises:
+      InputError: If no window can start anywhere in this scan.
+    """
+    name = config.acceptance
+    if name == "auto":
+        name = "chest_ct" if luna16 or _is_chest_ct(array, config) else "foreground"
+    if name == "chest_ct":
+        return _chest_rule(array, config)
+    first, last = _anywhere(array.shape, config)
+    sample = windows.sample_voxels(array)
+    least = MIN_FOREGROUND if config.min_tissue is None else config.min_tissue
+    least = least if name == "foreground" else 0.0
+    return Rule(name, first, last, _otsu_threshold(sample), least)
+
+
+def is_ct(array: np.ndarray) -> bool:
+    """Says whether intensities look like HU: air is far below zero.
+
+    Args:
+      array: `(x, y, z)`.
+
+    Returns:
+      True if at least one voxel in a thousand lies below -200.
+    """
+    return float(np.mean(windows.sample_voxels(array) < _AIR_HU)) >= 0.001
+
+
+def accepts(rule: Rule, window: np.ndarray, depth: int) -> bool:
+    """Says whether a window becomes a cube.
+
+    Args:
+      rule: As from `make_rule`.
+      window: `(x, y, depth)` in the scan's units; chest_ct needs at least one more
+        slice, since it looks ahead.
+      depth: The cube's side along z.
+
+    Returns:
+      True if it is taken.
+    """
+    if rule.name == "none":
+        return True
+    if rule.name == "chest_ct":
+        score = chest_score(window >= rule.threshold, depth)
+        if score > MAX_TISSUE_SCORE * window[:, :, :depth].size:
+            return False
+    return tissue_fraction(rule, window[:, :, :depth]) >= rule.min_tissue
+
+
+def chest_score(tissue: np.ndarray, depth: int) -> float:
+    """The official score of a window: how much tissue it holds.
+
+    A voxel counts 1 if it is tissue and 1/2 if only the voxel above it is. The
+    released code looks two slices further too, which changes nothing: what it finds
+    there scores 0 like nothing (paper_facts 1.3, step 6).
+
+    Args:
+      tissue: `(x, y, depth + 1 or more)`, True for tissue.
+      depth: Number of slices scored.
+
+    Returns:
+      The sum over the first `depth` slices, in voxels.
+    """
+    here, above = tissue[:, :, :depth], tissue[:, :, 1 : depth + 1]
+    alone = np.count_nonzero(here)
+    return alone + 0.5 * (np.count_nonzero(here | above) - alone)
+
+
+def tissue_fraction(rule: Rule, cube: np.ndarray) -> float:
+    """Share of a cube's voxels at or above the rule's threshold.
+
+    Args:
+      rule: As from `make_rule`.
+      cube: Any shape, in the scan's units.
+
+    Returns:
+      A number in [0, 1].
+    """
+    return np.count_nonzero(cube >= rule.threshold) / cube.size
+
+
+def _chest_rule(array: np.ndarray, config: CubeConfig) -> Rule:
+    shrink = min(1.0, min(array.shape[:2]) / OFFICIAL_IN_PLANE)
+    borders = [round(border * shrink) for border in OFFICIAL_BORDERS]
+    ahead = (0, 0, LOOK_AHEAD)
+    last = tuple(
+        side - cube - extra - 1 - border
+        for side, cube, extra, border in zip(
+            array.shape, config.cube_size, ahead, borders, strict=True
+        )
+    )
+    for axis, border, high in zip("xyz", borders, last, strict=True):
+        if high < border:
+            side = array.shape["xyz".index(axis)]
+            needed = side + border - high
+            raise InputError(
+                f"chest_ct with this cube size takes scans of {needed} voxels or more "
+                f"along {axis}. Received: {side}"
+            )
+    notice = ""
+    if shrink < 1.0:
+        notice = (
+            f"smaller than {OFFICIAL_IN_PLANE} voxels in plane: the borders of "
+            f"chest_ct shrink to {borders[0]} and {borders[2]} voxels"
+        )
+    least = config.min_tissue or 0.0
+    return Rule("chest_ct", tuple(borders), last, TISSUE_HU, least, notice)
+
+
+def _anywhere(
+    shape: tuple[int, ...], config: CubeConfig
+) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+    """First and last starts without borders; a short side is padded evenly."""
+    first, last = [], []
+    for axis, side, cube in zip("xyz", shape, config.cube_size, strict=True):
+        if cube > config.max_padding * side:
+            raise InputError(
+                f"a scan is padded up to {config.max_padding:g} times its size; it "
+                f"has {side} voxels along {axis}. Received: a cube's side of {cube}"
+            )
+        room = side - cube
+        first.append(min(0, -(-room // 2)))
+        last.append(max(room, first[-1]))
+    return tuple(first), tuple(last)
+
+
+def _is_chest_ct(array: np.ndarray, config: CubeConfig) -> bool:
+    """A CT with lungs that is large enough for the official rule."""
+    sample = windows.sample_voxels(array)
+    if not is_ct(array):
+        return False
+    low, high = _LUNG_HU
+    if np.mean((sample > low) & (sample < high)) < _MIN_LUNG:
+        return False
+    try:
+        _chest_rule(array, config)
+    except InputError:
+        return False
+    return True
+
+
+def _otsu_threshold(sample: np.ndarray) -> float:
+    """Otsu's threshold within the 0.5 and 99.5 percentiles: no outlier rules it."""
+    low, high = np.percentile(sample, (0.5, 99.5))
+    image = sitk.GetImageFromArray(np.clip(sample, low, high).astype(np.float32))
+    otsu = sitk.OtsuThresholdImageFilter()
+    otsu.SetNumberOfHistogramBins(256)
+    otsu.Execute(image)
+    return float(otsu.GetThreshold())

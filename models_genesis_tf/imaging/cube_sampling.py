@@ -1,0 +1,189 @@
+"""Drawing cubes from one scan."""
+
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from models_genesis_tf.config import CubeConfig
+from models_genesis_tf.errors import InputError
+from models_genesis_tf.imaging import acceptance, windows
+from models_genesis_tf.imaging.volumes import Volume
+
+TRIES_PER_CUBE = 50  # the released code gives up after 50 draws per cube wanted
+_STREAM = 5
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The cubes of one scan and where they come from.
+
+    Attributes:
+      cubes: float32 `(n, x, y, z)` in [0, 1].
+      starts: int `(n, 3)`, place of each cube's first voxel in the scan's LPS grid (the
+        resampled one, if resampled); negative where it was padded.
+      tissue: float `(n,)`, share of tissue in each, in [0, 1].
+      spacing: Of the grid, mm.
+      rule: Name of the rule of acceptance.
+      window: Name of the intensity window.
+      notice: What the user should know about this scan, or "".
+    """
+
+    cubes: np.ndarray
+    starts: np.ndarray
+    tissue: np.ndarray
+    spacing: tuple[float, float, float]
+    rule: str
+    window: str
+    notice: str
+
+
+def sample_rng(seed: int, source: str) -> np.random.Generator:
+    """The generator of one scan's positions; it depends on no other scan.
+
+    Args:
+      seed: Of the extraction.
+      source: The scan's name.
+
+    Returns:
+      A new generator.
+    """
+    return np.random.default_rng([seed, _STREAM, zlib.crc32(source.encode())])
+
+
+def sample_cubes(
+    volume: Volume, config: CubeConfig, source: str, luna16: bool = False
+) -> Sample:
+    """Draws cubes from a scan; only what is cropped is windowed.
+
+    Args:
+      volume: The scan, already resampled where that is wanted.
+      config: What to cut.
+      source: The scan's name, from which its random draws follow.
+      luna16: Whether it lies in LUNA16's layout.
+
+    Returns:
+      Up to `cubes_per_volume` cubes, at different places.
+
+    Raises:
+      InputError: If not one window was found.
+    """
+    array = volume.array
+    rule = acceptance.make_rule(array, config, luna16)
+    window = choose_window(array, config, rule)
+    low, high = windows.intensity_range(array, window)
+    starts, tissue = draw_starts(
+        array, rule, config, sample_rng(config.seed, source), low
+    )
+    if not starts:
+        raise InputError(
+            f"no window was accepted in {TRIES_PER_CUBE * config.cubes_per_volume} "
+            f"draws. Received: acceptance={rule.name}, min_tissue={rule.min_tissue:g}"
+        )
+    cubes = [
+        windows.scale_to_unit(crop(array, start, config.cube_size, low), low, high)
+        for start in starts
+    ]
+    return Sample(
+        np.stack(cubes),
+        np.array(starts),
+        np.array(tissue),
+        volume.spacing,
+        rule.name,
+        window.name,
+        rule.notice,
+    )
+
+
+def choose_window(
+    array: np.ndarray, config: CubeConfig, rule: acceptance.Rule
+) -> windows.Window:
+    """The window of one scan: "auto" is ct for CT, else percentile.
+
+    Args:
+      array: `(x, y, z)` in the scan's units.
+      config: `window` is used.
+      rule: The scan's rule of acceptance.
+
+    Returns:
+      The window.
+    """
+    if config.window != "auto":
+        return windows.parse_window(config.window)
+    hounsfield = rule.name == "chest_ct" or acceptance.is_ct(array)
+    return windows.WINDOWS["ct" if hounsfield else "percentile"]
+
+
+def draw_starts(
+    array: np.ndarray,
+    rule: acceptance.Rule,
+    config: CubeConfig,
+    rng: np.random.Generator,
+    fill: float,
+) -> tuple[list[tuple[int, int, int]], list[float]]:
+    """Draws places of windows until enough are accepted or too many were tried.
+
+    Args:
+      array: `(x, y, z)` in the scan's units.
+      rule: The scan's rule of acceptance.
+      config: `cube_size` and `cubes_per_volume` are used.
+      rng: Generator to draw from.
+      fill: Intensity of voxels beyond the scan.
+
+    Returns:
+      The accepted places, each once, and the share of tissue in each window.
+    """
+    size_x, size_y, depth = config.cube_size
+    looked_at = (size_x, size_y, depth + (rule.name == "chest_ct"))
+    num_places = np.prod(np.subtract(rule.last, rule.first) + 1)
+    starts: dict[tuple[int, int, int], float] = {}
+    tried = set()
+    for _ in range(TRIES_PER_CUBE * config.cubes_per_volume):
+        if len(starts) == config.cubes_per_volume or len(tried) == num_places:
+            break
+        start = tuple(
+            int(rng.integers(low, high + 1))
+            for low, high in zip(rule.first, rule.last, strict=True)
+        )
+        if start in tried:
+            continue
+        tried.add(start)
+        window = crop(array, start, looked_at, fill)
+        if acceptance.accepts(rule, window, depth):
+            starts[start] = acceptance.tissue_fraction(rule, window[:, :, :depth])
+    return list(starts), list(starts.values())
+
+
+def crop(
+    array: np.ndarray,
+    start: tuple[int, int, int],
+    size: tuple[int, int, int],
+    fill: float,
+) -> np.ndarray:
+    """Cuts a box that may reach beyond the scan.
+
+    Args:
+      array: `(x, y, z)`.
+      start: Its first voxel, which may be negative.
+      size: Its sides.
+      fill: Value of voxels beyond the scan.
+
+    Returns:
+      A view where the box lies inside, else a new array of the scan's type.
+    """
+    inside = tuple(
+        slice(max(0, low), min(low + length, side))
+        for low, length, side in zip(start, size, array.shape, strict=True)
+    )
+    found = array[inside]
+    if found.shape == tuple(size):
+        return found
+    if array.dtype.kind in "iu":
+        limits = np.iinfo(array.dtype)
+        fill = min(max(round(fill), limits.min), limits.max)
+    before = [max(0, -low) for low in start]
+    after = [
+        length - lead - side
+        for length, lead, side in zip(size, before, found.shape, strict=True)
+    ]
+    return np.pad(found, list(zip(before, after, strict=True)), constant_values=fill)

@@ -1,0 +1,271 @@
+"""Scans with their geometry: files become (x, y, z) arrays in LPS order, and back.
+
+This is the one place that turns SimpleITK's (z, y, x) arrays round and that reorients
+scans: x runs to the patient's left, y to the back (posterior), z to the head.
+Arrays are views of what SimpleITK read; nothing is copied.
+"""
+
+import fnmatch
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from models_genesis_tf.errors import InputError
+from models_genesis_tf.imaging import completeness, dicom
+
+SUFFIXES = (".nii.gz", ".nii", ".mhd", ".mha", ".nrrd")
+FORMATS = ", ".join(SUFFIXES) + " or a folder that holds a DICOM series"
+
+sitk.ProcessObject.SetGlobalWarningDisplay(False)
+
+
+@dataclass(frozen=True)
+class OwnGrid:
+    """The grid that a scan was stored on, to write results back onto it.
+
+    Attributes:
+      axes: The stored axis that each of x, y and z comes from.
+      flipped: Whether x, y and z run against it.
+      spacing: Of the stored axes, mm.
+      origin: World position (LPS) of the stored first voxel, mm.
+      direction: Direction cosines of the stored axes, row by row.
+    """
+
+    axes: tuple[int, int, int]
+    flipped: tuple[bool, bool, bool]
+    spacing: tuple[float, float, float]
+    origin: tuple[float, float, float]
+    direction: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A scan in LPS order.
+
+    Attributes:
+      array: `(x, y, z)` in the stored type and units (HU for CT).
+      spacing: Distance of voxels along x, y and z, mm.
+      origin: World position (LPS) of voxel (0, 0, 0), mm.
+      direction: Direction cosines of x, y and z as columns, row by row.
+      own_grid: The grid of the file it came from.
+    """
+
+    array: np.ndarray
+    spacing: tuple[float, float, float]
+    origin: tuple[float, float, float]
+    direction: tuple[float, ...]
+    own_grid: OwnGrid
+
+
+def list_scans(
+    folder: str | Path, include: Sequence[str] = (), exclude: Sequence[str] = ()
+) -> list[Path]:
+    """Finds the scans below a folder.
+
+    Args:
+      folder: Where to look, at any depth.
+      include: Globs on names of files (or of DICOM folders); empty takes all.
+      exclude: Globs on names that are left out.
+
+    Returns:
+      Files of the known formats and folders that hold DICOM files, sorted by path.
+
+    Raises:
+      InputError: If the folder does not exist.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"--data_dir is an existing folder. Received: {folder}")
+    found = []
+    for parent, folders, names in os.walk(folder):
+        folders.sort()
+        found += [
+            Path(parent, name)
+            for name in names
+            if name.lower().endswith(SUFFIXES) and not name.startswith(".")
+        ]
+        if dicom.is_dicom_folder(Path(parent)):
+            found.append(Path(parent))
+    return sorted(path for path in found if _chosen(path.name, include, exclude))
+
+
+def scan_name(path: str | Path) -> str:
+    """The name of a scan: that of its file or folder without a known suffix.
+
+    Args:
+      path: File or folder.
+
+    Returns:
+      For example "LIDC-IDRI-0001" for "scans/LIDC-IDRI-0001.nii.gz".
+    """
+    name = Path(path).name
+    for suffix in SUFFIXES:
+        if name.lower().endswith(suffix):
+            return name[: -len(suffix)]
+    return name
+
+
+def read_volume(path: str | Path) -> Volume:
+    """Reads a scan and checks that all of it is there.
+
+    Args:
+      path: File of a known format, or folder of one DICOM series.
+
+    Returns:
+      The scan in LPS order; its array is a read-only view.
+
+    Raises:
+      InputError: If the file is absent, damaged or cut short, is not a 3D image of
+        one value per voxel, or holds NaN or infinite values.
+    """
+    path = Path(path)
+    image = _squeeze_time(_read_image(path))
+    if image.GetNumberOfComponentsPerPixel() != 1:
+        raise InputError(
+            "a scan has one value per voxel. Received: "
+            f"{path} with {image.GetNumberOfComponentsPerPixel()}"
+        )
+    if image.GetDimension() != 3 or min(image.GetSize()) < 2:
+        size = "x".join(str(side) for side in image.GetSize())
+        raise InputError(f"a scan is a 3D image. Received: {path} of {size} voxels")
+    if not np.isfinite(image.GetDirection()).all() or min(image.GetSpacing()) <= 0:
+        raise InputError(f"a scan has a valid geometry. Received: {path}")
+    volume = _to_lps(image)
+    _check_finite(volume.array, path)
+    return volume
+
+
+def write_volume(path: str | Path, array: np.ndarray, like: Volume) -> None:
+    """Writes a mask or volume on the grid that a scan was stored on.
+
+    Args:
+      path: File to write, in a known format; its folder is created.
+      array: `(x, y, z)` of the shape of `like.array`, any number type.
+      like: The scan that it belongs to, as read by `read_volume`.
+
+    Raises:
+      InputError: If the shapes differ or the format is unknown.
+    """
+    path = Path(path)
+    if array.shape != like.array.shape:
+        raise InputError(
+            f"a mask has its scan's shape {like.array.shape}. Received: {array.shape}"
+        )
+    if not path.name.lower().endswith(SUFFIXES):
+        known = ", ".join(SUFFIXES)
+        raise InputError(f"volumes are written as {known}. Received: {path}")
+    grid = like.own_grid
+    array = _flip(array, grid.flipped).transpose(np.argsort(grid.axes))
+    image = sitk.GetImageFromArray(np.ascontiguousarray(array.T))
+    image.SetSpacing(grid.spacing)
+    image.SetOrigin(grid.origin)
+    image.SetDirection(grid.direction)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A header names its data file, so both get their last names in a folder beside.
+    beside = Path(tempfile.mkdtemp(prefix=".", dir=path.parent))
+    try:
+        sitk.WriteImage(image, str(beside / path.name), path.suffix != ".nii")
+        parts = sorted(beside.iterdir(), key=lambda part: part.name == path.name)
+        for part in parts:
+            os.replace(part, path.parent / part.name)
+    finally:
+        shutil.rmtree(beside)
+
+
+def _chosen(name: str, include: Sequence[str], exclude: Sequence[str]) -> bool:
+    def fits(patterns: Sequence[str]) -> bool:
+        return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+    return (not include or fits(include)) and not fits(exclude)
+
+
+def _read_image(path: Path) -> sitk.Image:
+    if not path.exists():
+        raise InputError(f"a scan has to exist. Received: {path}")
+    try:
+        if path.is_dir():
+            return dicom.read_series(path)
+        if not path.name.lower().endswith(SUFFIXES):
+            raise InputError(f"a scan is {FORMATS}. Received: {path}")
+        completeness.check_complete(path)
+        return sitk.ReadImage(str(path))
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise InputError(f"SimpleITK cannot read {path}: {reason}") from error
+
+
+def _squeeze_time(image: sitk.Image) -> sitk.Image:
+    """Drops a fourth axis of length one, which some converters write."""
+    if image.GetDimension() == 4 and image.GetSize()[3] == 1:
+        return image[:, :, :, 0]
+    return image
+
+
+class _Voxels:
+    """An image's memory for NumPy: SimpleITK's own view outlives its image."""
+
+    def __init__(self, image: sitk.Image):
+        self._image = image
+        self.__array_interface__ = sitk.GetArrayViewFromImage(image).__array_interface__
+
+
+def _to_lps(image: sitk.Image) -> Volume:
+    spacing = np.array(image.GetSpacing())
+    direction = np.array(image.GetDirection()).reshape(3, 3)
+    axes = _axes_nearest_to_world(direction)
+    flipped = tuple(bool(direction[world, axes[world]] < 0) for world in range(3))
+    stored = np.asarray(_Voxels(image)).T  # (z, y, x) turned round
+    array = _flip(stored.transpose(axes), flipped)
+    origin = np.array(image.GetOrigin())
+    for axis, backwards in zip(axes, flipped, strict=True):
+        if backwards:
+            step = direction[:, axis] * spacing[axis]
+            origin = origin + step * (stored.shape[axis] - 1)
+    signs = np.where(flipped, -1.0, 1.0)
+    return Volume(
+        array,
+        tuple(spacing[list(axes)].tolist()),
+        tuple(origin.tolist()),
+        tuple((direction[:, list(axes)] * signs).ravel().tolist()),
+        OwnGrid(
+            axes,
+            flipped,
+            image.GetSpacing(),
+            image.GetOrigin(),
+            image.GetDirection(),
+        ),
+    )
+
+
+def _axes_nearest_to_world(direction: np.ndarray) -> tuple[int, int, int]:
+    """The stored axis nearest to each world axis, the clearest cases first."""
+    weight = np.abs(direction)
+    chosen = {}
+    for _ in range(3):
+        world, axis = np.unravel_index(np.argmax(weight), (3, 3))
+        chosen[int(world)] = int(axis)
+        weight[world, :] = -1
+        weight[:, axis] = -1
+    return chosen[0], chosen[1], chosen[2]
+
+
+def _flip(array: np.ndarray, flipped: tuple[bool, ...]) -> np.ndarray:
+    return array[tuple(slice(None, None, -1 if back else 1) for back in flipped)]
+
+
+def _check_finite(array: np.ndarray, path: Path) -> None:
+    """A sum is finite if all values are, and takes no memory."""
+    if array.dtype.kind != "f" or np.isfinite(array.sum(dtype=np.float64)):
+        return
+    bad = sum(int((~np.isfinite(plane)).sum()) for plane in np.moveaxis(array, -1, 0))
+    if bad:
+        raise InputError(
+            f"a scan holds finite values only. Received: {path} with {bad} voxels that "
+            "are NaN or infinite"
+        )
