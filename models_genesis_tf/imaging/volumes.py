@@ -141,6 +141,28 @@ def read_volume(path: str | Path) -> Volume:
     return volume
 
 
+def new_volume(
+    array: np.ndarray,
+    spacing: Sequence[float],
+    origin: Sequence[float] = (0.0, 0.0, 0.0),
+) -> Volume:
+    """Makes a scan of an array whose axes run along the world's.
+
+    Args:
+      array: `(x, y, z)` in LPS order.
+      spacing: Of x, y and z, mm.
+      origin: World position (LPS) of voxel (0, 0, 0), mm.
+
+    Returns:
+      The scan; its own grid is this one.
+    """
+    spacing = tuple(float(step) for step in spacing)
+    origin = tuple(float(place) for place in origin)
+    identity = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+    grid = OwnGrid((0, 1, 2), (False,) * 3, spacing, origin, identity)
+    return Volume(array, spacing, origin, identity, grid)
+
+
 def write_volume(path: str | Path, array: np.ndarray, like: Volume) -> None:
     """Writes a mask or volume on the grid that a scan was stored on.
 
@@ -170,7 +192,8 @@ def write_volume(path: str | Path, array: np.ndarray, like: Volume) -> None:
     # A header names its data file, so both get their last names in a folder beside.
     beside = Path(tempfile.mkdtemp(prefix=".", dir=path.parent))
     try:
-        sitk.WriteImage(image, str(beside / path.name), path.suffix != ".nii")
+        compressed = path.suffix not in (".nii", ".mhd")  # .mhd + .raw, as in LUNA16
+        sitk.WriteImage(image, str(beside / path.name), compressed)
         parts = sorted(beside.iterdir(), key=lambda part: part.name == path.name)
         for part in parts:
             os.replace(part, path.parent / part.name)

@@ -1,0 +1,37 @@
+"""Writes synthetic scans in a data set's own layout and file formats.
+
+Example:
+  python -m models_genesis_tf.make_phantoms --dataset=luna16 --cases=10 \\
+    --output_dir=phantoms
+"""
+
+from absl import flags
+
+from models_genesis_tf import run_flags
+from models_genesis_tf.errors import InputError
+from models_genesis_tf.phantoms import luna16
+
+DATASETS = {"luna16": luna16.write}
+
+flags.DEFINE_enum("dataset", "luna16", sorted(DATASETS), "Whose layout is written.")
+flags.DEFINE_integer("cases", 10, "Number of patients.", lower_bound=1)
+run_flags.define_output_dir()
+run_flags.define_seed()
+
+
+def main() -> None:
+    """Reads the flags and writes."""
+    values = flags.FLAGS
+    if not values.output_dir:
+        raise InputError("make_phantoms takes --output_dir. Received: none")
+    DATASETS[values.dataset](values.output_dir, values.cases, values.seed)
+    print(f"{values.cases} cases in {values.output_dir}")
+
+
+def cli() -> None:
+    """Runs the command."""
+    run_flags.run(main)
+
+
+if __name__ == "__main__":
+    cli()
