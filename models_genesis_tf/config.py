@@ -119,3 +119,42 @@ class CubeConfig:
     spacing: tuple[float, float, float] | None = None
     max_padding: float = 1.5
     seed: int = 0
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """A pre-training run; the defaults are the released code's (paper_facts 4.1).
+
+    Attributes:
+      scheme: Which of the transforms are used, one of `SCHEMES`.
+      transform_preset: Name in `TRANSFORM_PRESETS`.
+      base_filters: Filters of the first convolution; 32 is the official width.
+      bn_momentum: Share of the old moving statistics that each step keeps; 0.99 in the
+        released code.
+      batch_size: Pairs per step over all devices.
+      learning_rate: Of SGD with momentum 0.9, at the start.
+      epochs: Most passes over the training cubes.
+      max_steps: Most steps, or None.
+      reduce_patience: Epochs without a lower validation loss until the learning rate is
+        halved.
+      stop_patience: The same until training stops.
+      train_folds: Folds trained on, or None for the default split.
+      valid_folds: Folds validated on, or None.
+      strategy: "auto", "none" or "mirrored".
+      seed: From which weights, order and transforms follow.
+    """
+
+    scheme: str = "unified"
+    transform_preset: str = "default"
+    base_filters: int = 32
+    bn_momentum: float = 0.9
+    batch_size: int = 6
+    learning_rate: float = 1.0
+    epochs: int = 10_000
+    max_steps: int | None = None
+    reduce_patience: int = 10
+    stop_patience: int = 50
+    train_folds: tuple[int, ...] | None = None
+    valid_folds: tuple[int, ...] | None = None
+    strategy: str = "auto"
+    seed: int = 0

@@ -9,6 +9,7 @@ from absl import flags
 
 from models_genesis_tf import run_flags
 from models_genesis_tf.errors import InputError
+from models_genesis_tf.experiments.run_folder import make_folder
 from models_genesis_tf.phantoms import luna16
 
 DATASETS = {"luna16": luna16.write}
@@ -24,7 +25,8 @@ def main() -> None:
     values = flags.FLAGS
     if not values.output_dir:
         raise InputError("make_phantoms takes --output_dir. Received: none")
-    DATASETS[values.dataset](values.output_dir, values.cases, values.seed)
+    folder = make_folder(values.output_dir)
+    DATASETS[values.dataset](folder, values.cases, values.seed)
     print(f"{values.cases} cases in {values.output_dir}")
 
 

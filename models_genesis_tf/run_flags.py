@@ -4,6 +4,7 @@ An entry point calls the `define_*` functions it needs at import; a flag that is
 already defined is adopted, so that two commands can live in one process.
 """
 
+import dataclasses
 import sys
 
 from absl import app, flags, logging
@@ -141,6 +142,93 @@ def define_cube_flags() -> None:
         [],
         "Resample scans to this spacing x,y,z in mm first; empty keeps their own.",
     )
+
+
+def define_training_flags(default) -> None:
+    """Defines the flags that say how a network is trained.
+
+    Args:
+      default: Settings with a field for each of these flags but --max_steps.
+    """
+    for name, text in (
+        ("base_filters", "Filters of the first convolution; 32 is the official width."),
+        ("batch_size", "Examples per step over all devices."),
+        ("epochs", "Most passes over the training examples."),
+        ("reduce_patience", "Epochs without a lower val_loss until the rate halves."),
+        ("stop_patience", "Epochs without a lower val_loss until training stops."),
+    ):
+        value = getattr(default, name)
+        _define(flags.DEFINE_integer, name, value, text, lower_bound=1)
+    _define(
+        flags.DEFINE_integer,
+        "max_steps",
+        None,
+        "Most training steps; unset, --epochs alone limits them.",
+        lower_bound=1,
+    )
+    _define(
+        flags.DEFINE_float,
+        "learning_rate",
+        default.learning_rate,
+        "At the start.",
+        lower_bound=0.0,
+    )
+    _define(
+        flags.DEFINE_float,
+        "bn_momentum",
+        default.bn_momentum,
+        "Share of batch normalisation's old statistics that a step keeps; 0.99 in the "
+        "released code.",
+        lower_bound=0.0,
+        upper_bound=1.0,
+    )
+    _define(
+        flags.DEFINE_enum,
+        "strategy",
+        default.strategy,
+        ["auto", "none", "mirrored"],
+        "mirrored trains on all GPUs of the machine, none on one device; auto is "
+        "mirrored with two GPUs or more.",
+    )
+
+
+def training_config(default):
+    """Puts the training flags' values into settings.
+
+    Args:
+      default: As for `define_training_flags`.
+
+    Returns:
+      Settings of the same class.
+    """
+    names = (
+        "base_filters",
+        "batch_size",
+        "epochs",
+        "reduce_patience",
+        "stop_patience",
+        "max_steps",
+        "learning_rate",
+        "bn_momentum",
+        "strategy",
+    )
+    return dataclasses.replace(
+        default, **{name: flags.FLAGS[name].value for name in names}
+    )
+
+
+def unless_given(config, values: dict):
+    """Replaces settings, except those whose flag the user gave.
+
+    Args:
+      config: Any dataclass whose fields are named like flags.
+      values: Field names and values.
+
+    Returns:
+      Settings of the same class.
+    """
+    free = {name: value for name, value in values.items() if not given(name)}
+    return dataclasses.replace(config, **free)
 
 
 def cube_config() -> CubeConfig:

@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from models_genesis_tf.config import CubeConfig
 from models_genesis_tf.errors import InputError
+from models_genesis_tf.experiments.run_folder import make_folder, write_json
 from models_genesis_tf.imaging import cube_files, cube_sampling, resampling, volumes
 
 _SUBSET = re.compile(r"subset(\d+)")
@@ -77,7 +78,7 @@ def extract_cubes(
         cubes cut with other settings.
     """
     scans = find_scans(data_dir, include, exclude)
-    output_dir = Path(output_dir)
+    output_dir = make_folder(output_dir)
     settings = dataclasses.asdict(config)
     settings |= {"data_dir": Path(data_dir).resolve().name}
     settings |= {"include": list(include), "exclude": list(exclude)}
@@ -182,10 +183,7 @@ def _check_settings(output_dir: Path, settings: dict) -> None:
                 "choose another --output_dir"
             )
         return
-    output_dir.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_text(json.dumps(settings, indent=1) + "\n")
-    os.replace(part, path)
+    write_json(path, settings)
 
 
 def _pairs(settings: dict, keys: list[str]) -> str:

@@ -1,0 +1,184 @@
+"""The folder of a run: what lies in it, and whether it may be written to."""
+
+import csv
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+
+from models_genesis_tf.errors import InputError
+
+_PACKAGES = ("models_genesis_tf", "tensorflow", "keras", "numpy", "numba", "SimpleITK")
+_PARTS = (
+    "flags.cfg",
+    "run.json",
+    "history.csv",
+    "timing.csv",
+    "model.keras",
+    "samples",
+    "tensorboard",
+)
+_EDGE = 2**20
+
+
+def make_folder(path: str | Path) -> Path:
+    """Makes a folder and tries whether it can be written.
+
+    Args:
+      path: The folder.
+
+    Returns:
+      It.
+
+    Raises:
+      InputError: If it cannot be made or written.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path, prefix=".", suffix=".part"):
+            pass
+    except OSError as error:
+        raise InputError(
+            "--output_dir is a folder that can be written. "
+            f"Received: --output_dir={path} ({error.strerror})"
+        ) from error
+    return path
+
+
+def is_finished(folder: Path) -> bool:
+    """Says whether a run in this folder came to its end.
+
+    Args:
+      folder: A run folder, or any other.
+
+    Returns:
+      True if its run.json says so.
+    """
+    path = folder / "run.json"
+    return path.is_file() and json.loads(path.read_text()).get("finished", False)
+
+
+def start_run(folder: str | Path, flags_text: str, restart: bool) -> Path:
+    """Makes a run folder ready.
+
+    Args:
+      folder: Where the run writes.
+      flags_text: What `--flagfile` replays the run with.
+      restart: Whether an earlier run's files there are removed first.
+
+    Returns:
+      The folder, with `flags.cfg` in it.
+
+    Raises:
+      InputError: If it cannot be written or holds a run that did not end.
+    """
+    folder = make_folder(folder)
+    if restart:
+        for name in _PARTS:
+            _remove(folder / name)
+    elif (folder / "flags.cfg").exists():
+        raise InputError(
+            "a run begins in a folder without another; --restart removes an "
+            f"unfinished one. Received: --output_dir={folder}"
+        )
+    write_text(folder / "flags.cfg", flags_text)
+    return folder
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file beside its name and renames it when complete.
+
+    Args:
+      path: File to write.
+      text: What it holds.
+    """
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(text)
+    os.replace(part, path)
+
+
+def write_json(path: Path, values: dict) -> None:
+    """Writes a dictionary as JSON, all or nothing.
+
+    Args:
+      path: File to write.
+      values: What can be written as JSON.
+    """
+    write_text(path, json.dumps(values, indent=1) + "\n")
+
+
+def append_row(path: Path, row: dict) -> None:
+    """Adds one row to a csv file, the header before the first.
+
+    Args:
+      path: File to add to.
+      row: Column names and values.
+    """
+    new = not path.exists()
+    with path.open("a", newline="") as stream:
+        writer = csv.DictWriter(stream, list(row), lineterminator="\n")
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def describe_software() -> dict:
+    """What a run was made with.
+
+    Returns:
+      Versions of Python and packages, and the commit where the package is a checkout.
+    """
+    versions = {name: metadata.version(name) for name in _PACKAGES}
+    return {
+        "python": platform.python_version(),
+        "packages": versions,
+        "git_commit": _git_commit(),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+
+
+def fingerprint(files: Sequence[Path]) -> str:
+    """Identifies data files by their names, sizes, first and last megabyte.
+
+    Args:
+      files: The files.
+
+    Returns:
+      A SHA-256 in hexadecimal; large files are not read whole.
+    """
+    digest = hashlib.sha256()
+    for path in files:
+        size = path.stat().st_size
+        digest.update(f"{path.name} {size}\n".encode())
+        with path.open("rb") as stream:
+            digest.update(stream.read(_EDGE))
+            stream.seek(max(0, size - _EDGE))
+            digest.update(stream.read(_EDGE))
+    return digest.hexdigest()
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _git_commit() -> str | None:
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return None
+    command = ["git", "-C", str(root), "rev-parse", "HEAD"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
