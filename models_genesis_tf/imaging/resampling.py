@@ -22,8 +22,9 @@ def resample_volume(
       order: Of the spline: 0 nearest (masks), 1 linear, 3 cubic.
 
     Returns:
-      The resampled scan. It keeps the own grid of the scan it was made from, onto
-      which arrays of this new shape cannot be written.
+      The resampled scan as float32, or the scan itself if it has that spacing. It
+      keeps the own grid of the scan it was made from, onto which arrays of this new
+      shape cannot be written.
     """
     old = np.array(volume.spacing)
     new = np.array(spacing_mm, float)

@@ -19,7 +19,14 @@ import SimpleITK as sitk
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.imaging import completeness, dicom
 
-SUFFIXES = (".nii.gz", ".nii", ".mhd", ".mha", ".nrrd")
+_READERS = {
+    ".nii.gz": "NiftiImageIO",
+    ".nii": "NiftiImageIO",
+    ".mhd": "MetaImageIO",
+    ".mha": "MetaImageIO",
+    ".nrrd": "NrrdImageIO",
+}
+SUFFIXES = tuple(_READERS)
 FORMATS = ", ".join(SUFFIXES) + " or a folder that holds a DICOM series"
 
 sitk.ProcessObject.SetGlobalWarningDisplay(False)
@@ -70,7 +77,8 @@ def list_scans(
 
     Args:
       folder: Where to look, at any depth.
-      include: Globs on names of files (or of DICOM folders); empty takes all.
+      include: Globs on names of files (or of DICOM folders); empty takes all. Names
+        that start with a dot are left out whatever it says.
       exclude: Globs on names that are left out.
 
     Returns:
@@ -84,7 +92,7 @@ def list_scans(
         raise InputError(f"--data_dir is an existing folder. Received: {folder}")
     found = []
     for parent, folders, names in os.walk(folder):
-        folders.sort()
+        folders[:] = [name for name in folders if not name.startswith(".")]
         found += [
             Path(parent, name)
             for name in names
@@ -105,10 +113,7 @@ def scan_name(path: str | Path) -> str:
       For example "LIDC-IDRI-0001" for "scans/LIDC-IDRI-0001.nii.gz".
     """
     name = Path(path).name
-    for suffix in SUFFIXES:
-        if name.lower().endswith(suffix):
-            return name[: -len(suffix)]
-    return name
+    return name[: len(name) - len(_suffix(name))]
 
 
 def read_volume(path: str | Path) -> Volume:
@@ -126,16 +131,21 @@ def read_volume(path: str | Path) -> Volume:
     """
     path = Path(path)
     image = _squeeze_time(_read_image(path))
-    if image.GetNumberOfComponentsPerPixel() != 1:
+    kind = image.GetPixelIDTypeAsString()
+    if image.GetNumberOfComponentsPerPixel() != 1 or "complex" in kind:
         raise InputError(
-            "a scan has one value per voxel. Received: "
-            f"{path} with {image.GetNumberOfComponentsPerPixel()}"
+            f"a scan has one real value per voxel. Received: {path} with "
+            f"{image.GetNumberOfComponentsPerPixel()} ({kind})"
         )
     if image.GetDimension() != 3 or min(image.GetSize()) < 2:
         size = "x".join(str(side) for side in image.GetSize())
         raise InputError(f"a scan is a 3D image. Received: {path} of {size} voxels")
-    if not np.isfinite(image.GetDirection()).all() or min(image.GetSpacing()) <= 0:
-        raise InputError(f"a scan has a valid geometry. Received: {path}")
+    geometry = image.GetDirection() + image.GetOrigin() + image.GetSpacing()
+    if not np.isfinite(geometry).all() or min(image.GetSpacing()) <= 0:
+        raise InputError(
+            "a scan has a finite geometry with positive spacing. Received: "
+            f"{path} with spacing {image.GetSpacing()}, origin {image.GetOrigin()}"
+        )
     volume = _to_lps(image)
     _check_finite(volume.array, path)
     return volume
@@ -167,22 +177,26 @@ def write_volume(path: str | Path, array: np.ndarray, like: Volume) -> None:
     """Writes a mask or volume on the grid that a scan was stored on.
 
     Args:
-      path: File to write, in a known format; its folder is created.
-      array: `(x, y, z)` of the shape of `like.array`, any number type.
+      path: File to write, in a known format; its folder is created. Only `.nii` and
+        `.mhd` are not compressed.
+      array: `(x, y, z)` of the shape of `like.array`; booleans become 0 and 1.
       like: The scan that it belongs to, as read by `read_volume`.
 
     Raises:
-      InputError: If the shapes differ or the format is unknown.
+      InputError: If the shapes differ, the format is unknown or the file cannot be
+        written.
     """
     path = Path(path)
     if array.shape != like.array.shape:
         raise InputError(
             f"a mask has its scan's shape {like.array.shape}. Received: {array.shape}"
         )
-    if not path.name.lower().endswith(SUFFIXES):
+    if not path.name.endswith(SUFFIXES):  # SimpleITK renames "X.MHA" to "X.mhd"
         known = ", ".join(SUFFIXES)
         raise InputError(f"volumes are written as {known}. Received: {path}")
     grid = like.own_grid
+    if array.dtype == bool:
+        array = array.astype(np.uint8)
     array = _flip(array, grid.flipped).transpose(np.argsort(grid.axes))
     image = sitk.GetImageFromArray(np.ascontiguousarray(array.T))
     image.SetSpacing(grid.spacing)
@@ -197,8 +211,15 @@ def write_volume(path: str | Path, array: np.ndarray, like: Volume) -> None:
         parts = sorted(beside.iterdir(), key=lambda part: part.name == path.name)
         for part in parts:
             os.replace(part, path.parent / part.name)
+    except RuntimeError as error:
+        raise InputError(f"SimpleITK cannot write {path}: {_reason(error)}") from error
     finally:
         shutil.rmtree(beside)
+
+
+def _suffix(name: str) -> str:
+    """The known suffix that a name ends with, in lower case, or nothing."""
+    return next((end for end in SUFFIXES if name.lower().endswith(end)), "")
 
 
 def _chosen(name: str, include: Sequence[str], exclude: Sequence[str]) -> bool:
@@ -214,13 +235,21 @@ def _read_image(path: Path) -> sitk.Image:
     try:
         if path.is_dir():
             return dicom.read_series(path)
-        if not path.name.lower().endswith(SUFFIXES):
+        suffix = _suffix(path.name)
+        if not suffix:
             raise InputError(f"a scan is {FORMATS}. Received: {path}")
         completeness.check_complete(path)
-        return sitk.ReadImage(str(path))
+        # Left to choose a reader, SimpleITK does not take ".MHD" for MetaImage.
+        image = sitk.ReadImage(str(path), imageIO=_READERS[suffix])
+        completeness.check_faithful(path, sitk.GetArrayViewFromImage(image))
+        return image
     except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1]
-        raise InputError(f"SimpleITK cannot read {path}: {reason}") from error
+        raise InputError(f"SimpleITK cannot read {path}: {_reason(error)}") from error
+
+
+def _reason(error: RuntimeError) -> str:
+    """The last line of SimpleITK's report, which is the one that tells."""
+    return str(error).strip().splitlines()[-1]
 
 
 def _squeeze_time(image: sitk.Image) -> sitk.Image:
@@ -283,12 +312,13 @@ def _flip(array: np.ndarray, flipped: tuple[bool, ...]) -> np.ndarray:
 
 
 def _check_finite(array: np.ndarray, path: Path) -> None:
-    """A sum is finite if all values are, and takes no memory."""
-    if array.dtype.kind != "f" or np.isfinite(array.sum(dtype=np.float64)):
+    """Sums first: a sum is finite only if all values are, and takes no memory."""
+    if array.dtype.kind != "f":
         return
-    bad = sum(int((~np.isfinite(plane)).sum()) for plane in np.moveaxis(array, -1, 0))
-    if bad:
-        raise InputError(
-            f"a scan holds finite values only. Received: {path} with {bad} voxels that "
-            "are NaN or infinite"
-        )
+    with np.errstate(invalid="ignore", over="ignore"):
+        total = array.sum(dtype=np.float64)
+    if np.isfinite(total):
+        return
+    planes = np.moveaxis(array, -1, 0)
+    count = sum(int(np.count_nonzero(~np.isfinite(plane))) for plane in planes)
+    completeness.check_finite(path, count)
