@@ -1,0 +1,132 @@
+"""Element i of the stream is a pure function of the seed and of i."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from models_genesis_tf.config import TransformConfig
+from models_genesis_tf.errors import InputError
+from models_genesis_tf.pipelines.pair_stream import training_pairs, validation_pairs
+from models_genesis_tf.transforms.pairs import genesis_pair
+
+CONFIG = TransformConfig()
+SEED = 41
+INDICES = np.array([9, 2, 5, 7, 0])
+BATCH = 3
+
+
+@pytest.fixture(scope="module")
+def cubes() -> np.ndarray:
+    rng = np.random.default_rng(1)
+    array = rng.random((10, 16, 12, 8, 2), np.float32)
+    array.flags.writeable = False
+    return array
+
+
+def _pair(cubes, i: int) -> tuple[np.ndarray, np.ndarray]:
+    """The law of the stream, written down a second time."""
+    epoch, entry = i // len(INDICES), i % len(INDICES)
+    order = np.random.default_rng([SEED, 1, epoch]).permutation(len(INDICES))
+    cube_index = INDICES[order[entry]]
+    rng = np.random.default_rng([SEED, 2, epoch, cube_index])
+    return genesis_pair(cubes[cube_index], rng, CONFIG)
+
+
+def _batches(cubes, count: int, **options) -> list[tuple[np.ndarray, np.ndarray]]:
+    stream = training_pairs(cubes, INDICES, SEED, CONFIG, BATCH, **options)
+    return [(x.numpy(), y.numpy()) for x, y in stream.take(count)]
+
+
+@pytest.mark.parametrize("parallel_calls", [1, 2, 8])
+@pytest.mark.parametrize("start_step", [0, 1000])
+def test_every_element_follows_the_law_bit_for_bit(cubes, parallel_calls, start_step):
+    batches = _batches(cubes, 9, parallel_calls=parallel_calls, start_step=start_step)
+    for number, (deformed, original) in enumerate(batches):
+        for k in range(BATCH):
+            i = (start_step + number) * BATCH + k
+            expected = _pair(cubes, i)
+            np.testing.assert_array_equal(deformed[k], expected[0])
+            np.testing.assert_array_equal(original[k], expected[1])
+
+
+def test_two_runs_are_equal_and_another_seed_differs(cubes):
+    first, second = _batches(cubes, 5), _batches(cubes, 5)
+    np.testing.assert_array_equal(first, second)
+    other = training_pairs(cubes, INDICES, SEED + 1, CONFIG, BATCH)
+    assert not np.array_equal(next(iter(other))[0].numpy(), first[0][0])
+
+
+def test_three_workers_share_the_stream_and_together_give_all_of_it(cubes):
+    alone = _batches(cubes, 6, start_step=4)
+    shares = [
+        _batches(cubes, 6, start_step=4, worker=worker, num_workers=3)
+        for worker in range(3)
+    ]
+    for step in range(6):
+        for part in range(2):
+            assert shares[0][step][part].shape[0] == BATCH // 3
+            together = [shares[k % 3][step][part][k // 3] for k in range(BATCH)]
+            np.testing.assert_array_equal(together, alone[step][part])
+
+
+def test_batches_run_across_epochs_and_every_epoch_holds_each_cube_once(cubes):
+    config = TransformConfig(
+        flip_rate=0, nonlinear_rate=0, local_shuffling_rate=0, painting_rate=0
+    )
+    stream = training_pairs(cubes, INDICES, SEED, config, BATCH)
+    originals = np.concatenate([y.numpy() for _, y in stream.take(10)])
+    means = originals.reshape(len(originals), -1).mean(axis=1)
+    expected = sorted(cubes[INDICES].reshape(5, -1).mean(axis=1))
+    orders = means.reshape(6, 5)  # thirty pairs are six epochs
+    for epoch in orders:
+        np.testing.assert_allclose(sorted(epoch), expected, rtol=1e-6)
+    assert len({tuple(epoch) for epoch in orders}) > 1
+
+
+def test_validation_pairs_are_the_same_every_time_and_in_order(cubes):
+    pairs = validation_pairs(cubes, INDICES, SEED, CONFIG, 2)
+    first, second = ([(x.numpy(), y.numpy()) for x, y in pairs] for _ in range(2))
+    assert [len(x) for x, _ in first] == [2, 2, 1]
+    for (x, _), (again, _) in zip(first, second, strict=True):
+        np.testing.assert_array_equal(x, again)
+    deformed = np.concatenate([x for x, _ in first])
+    for place, cube_index in enumerate(INDICES):
+        rng = np.random.default_rng([SEED, 3, cube_index])
+        expected = genesis_pair(cubes[cube_index], rng, CONFIG)
+        np.testing.assert_array_equal(deformed[place], expected[0])
+
+
+def test_the_set_knows_its_shape_and_never_writes_to_a_cube(cubes):
+    before = cubes.copy()
+    stream = training_pairs(cubes, INDICES, SEED, CONFIG, BATCH)
+    spec = tf.TensorSpec((BATCH, 16, 12, 8, 2), tf.float32)
+    assert stream.element_spec == (spec, spec)
+    for _ in stream.take(4):
+        pass
+    np.testing.assert_array_equal(cubes, before)
+
+
+def test_slices_make_a_stream_too():
+    images = np.random.default_rng(2).random((4, 24, 16, 1), np.float32)
+    stream = training_pairs(images, range(4), SEED, CONFIG, 2)
+    deformed, original = next(iter(stream))
+    assert deformed.shape == original.shape == (2, 24, 16, 1)
+
+
+def test_a_stream_trains_a_keras_model_with_fit(cubes):
+    import keras
+
+    model = keras.Sequential([keras.Input((16, 12, 8, 2)), keras.layers.Dense(2)])
+    model.compile("sgd", "mse")
+    stream = training_pairs(cubes, INDICES, SEED, CONFIG, BATCH)
+    history = model.fit(stream, steps_per_epoch=3, epochs=2, verbose=0)
+    assert len(history.history["loss"]) == 2
+
+
+def test_a_batch_that_workers_cannot_share_and_an_empty_set_are_refused(cubes):
+    with pytest.raises(InputError, match="batch_size=4, num_workers=3"):
+        training_pairs(cubes, INDICES, SEED, CONFIG, 4, num_workers=3)
+    with pytest.raises(InputError, match="one cube or more"):
+        training_pairs(cubes, [], SEED, CONFIG, 4)
+    with pytest.raises(InputError, match="one cube or more"):
+        validation_pairs(cubes, [], SEED, CONFIG, 4)
