@@ -8,10 +8,16 @@ from absl import flags
 
 from models_genesis_tf import run_flags
 from models_genesis_tf.errors import InputError
+from models_genesis_tf.experiments import data_folders
 from models_genesis_tf.experiments.extraction import extract_cubes
+from models_genesis_tf.phantoms import luna16
+
+_DEMO = {"cube_size": "48,48,24", "cubes_per_volume": 16}
+_PHANTOM_CASES = 10
+_LUNA16_PAGE = "https://luna16.grand-challenge.org"
 
 run_flags.define_data_dir()
-run_flags.define_output_dir()
+run_flags.define_output_dir("runs/extract_cubes")
 run_flags.define_scan_filters()
 run_flags.define_cube_flags()
 run_flags.define_num_workers()
@@ -25,25 +31,35 @@ flags.DEFINE_string(
 
 
 def main() -> None:
-    """Reads the flags and extracts."""
+    """Reads the flags, finds the scans, extracts."""
     values = flags.FLAGS
-    if not values.data_dir or not values.output_dir:
-        raise InputError(
-            "extract_cubes takes --data_dir and --output_dir. Received: "
-            f"--data_dir={values.data_dir} --output_dir={values.output_dir}"
-        )
+    data = data_folders.find_data(values.data_dir, "luna16")
+    if data.synthetic:
+        run_flags.set_defaults(_DEMO)
+    config = run_flags.cube_config()
     folds = run_flags.parse_folds("folds", values.folds)
+    shard = _parse_shard(values.shard)
+    if data.synthetic:
+        print(
+            f"synthetic scans in {data.path}, demonstration settings; for real ones "
+            f"give --data_dir, such as LUNA16 from {_LUNA16_PAGE}"
+        )
+        data_folders.make_once(
+            data.path, lambda path: luna16.write(path, _PHANTOM_CASES)
+        )
     files = extract_cubes(
-        values.data_dir,
+        data.path,
         values.output_dir,
-        run_flags.cube_config(),
+        config,
         values.include,
         values.exclude,
         folds,
-        _parse_shard(values.shard),
+        shard,
         values.num_workers,
     )
     print(f"{len(files)} cube files in {values.output_dir}")
+    if data.synthetic:
+        print("cut from synthetic scans: a demonstration, not data for use")
 
 
 def _parse_shard(text: str) -> tuple[int, int]:

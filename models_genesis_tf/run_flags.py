@@ -5,11 +5,14 @@ already defined is adopted, so that two commands can live in one process.
 """
 
 import dataclasses
+import os
 import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from absl import app, flags, logging
 
-from models_genesis_tf.config import CubeConfig
+from models_genesis_tf.config import TRANSFORM_PRESETS, CubeConfig
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.imaging.windows import parse_window
 
@@ -25,26 +28,29 @@ def _define(define, name, *arguments, **options) -> None:
         define(name, *arguments, **options)
 
 
-def given(name: str) -> bool:
-    """Says whether a flag stands on the command line or in a flagfile.
+def set_defaults(values: dict) -> None:
+    """Changes defaults for the rest of the process; a flag that was given stays.
 
     Args:
-      name: The flag's name without dashes.
-
-    Returns:
-      True where the user set it, False where it has its default.
+      values: Names of flags and their new defaults.
     """
-    return bool(flags.FLAGS[name].present)
+    for name, value in values.items():
+        flags.FLAGS.set_default(name, value)
 
 
-def replayable_flags() -> str:
+def replayable_flags(leave_out: Sequence[str] = ()) -> str:
     """Writes the running command's flags as a flagfile.
+
+    Args:
+      leave_out: Names of flags that are no setting of the run.
 
     Returns:
       One `--name=value` line per flag; `--flagfile` replays it.
     """
     holders = flags.FLAGS.get_key_flags_for_module(sys.argv[0])
-    lines = sorted(holder.serialize() for holder in holders)
+    lines = sorted(
+        holder.serialize() for holder in holders if holder.name not in leave_out
+    )
     return "\n".join(line for line in lines if line) + "\n"
 
 
@@ -63,6 +69,17 @@ def define_seed() -> None:
 def define_output_dir(default: str | None = None) -> None:
     """Defines --output_dir; without a default the command chooses one itself."""
     _define(flags.DEFINE_string, "output_dir", default, "Folder to write to.")
+
+
+def define_input() -> None:
+    """Defines --input, one scan."""
+    _define(
+        flags.DEFINE_string,
+        "input",
+        None,
+        "File of a scan (.mhd, .mha, .nii, .nii.gz, .nrrd) or folder of a DICOM "
+        "series.",
+    )
 
 
 def define_data_dir() -> None:
@@ -144,6 +161,18 @@ def define_cube_flags() -> None:
     )
 
 
+def define_transform_preset() -> None:
+    """Defines --transform_preset."""
+    _define(
+        flags.DEFINE_enum,
+        "transform_preset",
+        "default",
+        sorted(TRANSFORM_PRESETS),
+        "Rates and sizes of the transforms: default mends the official ones, official "
+        "is the released code, miccai2019 the release of 2019.",
+    )
+
+
 def define_training_flags(default) -> None:
     """Defines the flags that say how a network is trained.
 
@@ -170,7 +199,7 @@ def define_training_flags(default) -> None:
         flags.DEFINE_float,
         "learning_rate",
         default.learning_rate,
-        "At the start.",
+        "Learning rate of the first epochs.",
         lower_bound=0.0,
     )
     _define(
@@ -215,20 +244,6 @@ def training_config(default):
     return dataclasses.replace(
         default, **{name: flags.FLAGS[name].value for name in names}
     )
-
-
-def unless_given(config, values: dict):
-    """Replaces settings, except those whose flag the user gave.
-
-    Args:
-      config: Any dataclass whose fields are named like flags.
-      values: Field names and values.
-
-    Returns:
-      Settings of the same class.
-    """
-    free = {name: value for name, value in values.items() if not given(name)}
-    return dataclasses.replace(config, **free)
 
 
 def cube_config() -> CubeConfig:
@@ -314,35 +329,67 @@ def parse_numbers(name: str, values: list[str], count: int, kind: type) -> tuple
     return numbers
 
 
-def run(main) -> None:
+def run(main: Callable[..., None], subcommands: Sequence[str] = ()) -> None:
     """Runs a command: parses flags, prints what went wrong in one line.
 
     Args:
-      main: Function without arguments that does the command's work.
+      main: Does the command's work; takes the subcommand's name if there are any,
+        else nothing.
+      subcommands: What the one word before or between the flags may be.
 
     Raises:
       SystemExit: With code 1 after an error of the user's input or of the file
         system, with code 0 otherwise.
     """
 
+    def parse(arguments: list[str]) -> list[str]:
+        try:
+            return flags.FLAGS(arguments)
+        except flags.Error as error:
+            _fail(error)
+
     def guarded(arguments: list[str]) -> None:
         try:
-            if len(arguments) > 1:
-                raise InputError(
-                    "a command takes flags (--name=value) only. "
-                    f"Received: {' '.join(arguments[1:])}"
-                )
-            main()
+            main(*_check_words(arguments[1:], subcommands))
         except (InputError, OSError) as error:
-            print(f"error: {_one_line(error)}", file=sys.stderr)
-            sys.exit(1)
+            _fail(error)
         except KeyboardInterrupt:
             print("stopped from the keyboard", file=sys.stderr)
             sys.exit(130)
 
+    _adopt_flags(sys.modules[main.__module__])
+    # TensorFlow reports at length what a machine without a GPU lacks; what fails
+    # raises an exception besides.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.set_verbosity(logging.WARNING)
-    app.run(guarded)
+    app.run(guarded, flags_parser=parse)
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+def _check_words(words: list[str], subcommands: Sequence[str]) -> list[str]:
+    if subcommands and not (len(words) == 1 and words[0] in subcommands):
+        raise InputError(
+            f"the command takes one of {', '.join(subcommands)}. "
+            f"Received: {' '.join(words) or 'none'}"
+        )
+    if words and not subcommands:
+        raise InputError(
+            f"a command takes flags (--name=value) only. Received: {' '.join(words)}"
+        )
+    return words
+
+
+def _adopt_flags(command) -> None:
+    """Makes a command's flags those of the process.
+
+    absl asks `__main__` which flags to show and to record; in a console script that
+    is the script, and the command is a module that it imports.
+    """
+    if command.__name__ != "__main__":
+        sys.modules["__main__"].__doc__ = command.__doc__
+        for holder in flags.FLAGS.get_key_flags_for_module(command):
+            flags.FLAGS.register_key_flag_for_module(sys.argv[0], holder)
+
+
+def _fail(error: Exception) -> NoReturn:
+    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    sys.exit(1)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from models_genesis_tf.benchmarks.official import load_official_transforms
 from models_genesis_tf.config import TRANSFORM_PRESETS
 from models_genesis_tf.transforms.flipping import flipping
 from models_genesis_tf.transforms.nonlinear import nonlinear
@@ -23,16 +24,22 @@ print(time.perf_counter() - start)
 """
 
 
-def measure(repeats: int = 200) -> dict:
+def measure(official_dir: str | None = None, repeats: int = 200) -> dict:
     """Times every transform alone, drawing included, in one thread.
 
     Args:
-      repeats: Runs of each transform; a pair gets three times as many.
+      official_dir: Clone of the official repository, or None to leave it out.
+      repeats: Runs of each transform; a pair gets three times as many, an official
+        transform a tenth.
 
     Returns:
       `milliseconds`: mean time per cube of 64x64x32 voxels for each transform and for
-      a pair of preset `official`; `import_seconds`: the first import of the pairs in
-      a new process, with compiled kernels on disk.
+      a pair of preset `official`; `official_milliseconds`: the same for the official
+      transforms, with a clone; `import_seconds`: the first import of the pairs in a
+      new process, with compiled kernels on disk.
+
+    Raises:
+      InputError: If the clone lacks keras/utils.py.
     """
     rng = np.random.default_rng(0)
     cube = rng.random(CUBE_SHAPE, np.float32)
@@ -45,7 +52,27 @@ def measure(repeats: int = 200) -> dict:
         for transform in transforms
     }
     times["pair"] = _milliseconds(lambda: genesis_pair(cube, rng, config), 3 * repeats)
-    return {"milliseconds": times, "import_seconds": _import_seconds()}
+    result = {"milliseconds": times, "import_seconds": _import_seconds()}
+    if official_dir:
+        result["official_milliseconds"] = _time_official(official_dir, repeats // 10)
+    return result
+
+
+def _time_official(official_dir: str, repeats: int) -> dict[str, float]:
+    module = load_official_transforms(official_dir)
+    cube = np.random.default_rng(0).random((1, *CUBE_SHAPE[:3]))
+    always = {"prob": 1.0}
+    transforms = {
+        "flipping": lambda x: module.data_augmentation(x, x, 0.4),
+        "shuffling": lambda x: module.local_pixel_shuffling(x, **always),
+        "nonlinear": lambda x: module.nonlinear_transformation(x, **always),
+        "inpainting": module.image_in_painting,
+        "outpainting": module.image_out_painting,
+    }
+    return {
+        name: _milliseconds(lambda make=make: make(cube.copy()), repeats)
+        for name, make in transforms.items()
+    }
 
 
 def _milliseconds(make: Callable[[], object], repeats: int) -> float:

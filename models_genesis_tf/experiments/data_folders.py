@@ -21,19 +21,16 @@ class DataFolder:
     synthetic: bool
 
 
-def find_data(
-    data_dir: str | None, name: str, make_phantoms: Callable[[Path], None]
-) -> DataFolder:
-    """Finds the data of a command.
+def find_data(data_dir: str | None, name: str) -> DataFolder:
+    """Finds the data of a command; nothing is read or written.
 
     Args:
       data_dir: What the user gave, "phantom", or None to look in
         `$MODELS_GENESIS_DATA/<name>` and `./data/<name>` and to fall back on phantoms.
       name: Of the data set.
-      make_phantoms: Writes phantoms to a folder.
 
     Returns:
-      The folder; phantoms are made once and kept below `./data/phantom`.
+      The folder; that of phantoms is `./data/phantom/<name>`.
     """
     if data_dir and data_dir != PHANTOM:
         return DataFolder(Path(data_dir), False)
@@ -41,10 +38,17 @@ def find_data(
         for root in (os.environ.get("MODELS_GENESIS_DATA"), "data"):
             if root and (Path(root) / name).is_dir():
                 return DataFolder(Path(root) / name, False)
-    path = Path("data") / PHANTOM / name
+    return DataFolder(Path("data") / PHANTOM / name, True)
+
+
+def make_once(path: Path, make: Callable[[Path], None]) -> None:
+    """Makes a folder unless it is there, complete or not at all.
+
+    Args:
+      path: The folder.
+      make: Writes what lies in it to the folder it is given.
+    """
     if not path.is_dir():
-        print(f"making synthetic scans in {path}")
-        part = path.with_name(f".{name}.{os.getpid()}.part")
-        make_phantoms(part)
+        part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        make(part)
         os.replace(part, path)
-    return DataFolder(path, True)

@@ -15,9 +15,7 @@ import itertools
 import json
 import multiprocessing
 import os
-import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
@@ -25,27 +23,14 @@ from tqdm import tqdm
 from models_genesis_tf.config import CubeConfig
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.experiments.run_folder import make_folder, write_json
-from models_genesis_tf.imaging import cube_files, cube_sampling, resampling, volumes
-
-_SUBSET = re.compile(r"subset(\d+)")
-
-
-@dataclass(frozen=True)
-class Scan:
-    """A scan and the fold that its cubes go to.
-
-    Attributes:
-      path: File or DICOM folder.
-      source: Its name in the csv files: the series' UID in LUNA16, elsewhere the path
-        below the data folder without suffix.
-      fold: Number of the cube file.
-      luna16: Whether it lies in LUNA16's layout.
-    """
-
-    path: Path
-    source: str
-    fold: int
-    luna16: bool
+from models_genesis_tf.experiments.scan_folders import Scan, find_scans
+from models_genesis_tf.imaging import (
+    cube_files,
+    cube_sampling,
+    fold_writer,
+    resampling,
+    volumes,
+)
 
 
 def extract_cubes(
@@ -82,75 +67,35 @@ def extract_cubes(
     settings = dataclasses.asdict(config)
     settings |= {"data_dir": Path(data_dir).resolve().name}
     settings |= {"include": list(include), "exclude": list(exclude)}
-    _check_settings(output_dir, settings)
     chosen = {
         output_dir
-        / cube_files.fold_name(config.cubes_per_volume, config.cube_size, fold): scans
+        / fold_writer.fold_name(config.cubes_per_volume, config.cube_size, fold): scans
         for fold, scans in _choose_folds(scans, folds, shard).items()
     }
-    done = {path for path in chosen if path.is_file()}
-    if done:
-        print(f"{len(done)} of {len(chosen)} cube files are complete already")
+    _check_settings(output_dir, settings, shard)
+    pending = {path: scans for path, scans in chosen.items() if not path.is_file()}
     report = _skipped_path(output_dir, shard)
-    skipped = _skipped_before(report, [scan for path in done for scan in chosen[path]])
-    pending = [scan for path in chosen if path not in done for scan in chosen[path]]
+    todo = [scan for scans in pending.values() for scan in scans]
+    skipped = _read_skipped([report])
+    for scan in todo:  # tried again
+        skipped.pop(scan.source, None)
+    _print_finished(output_dir, chosen, pending)
     notices: collections.Counter[str] = collections.Counter()
-    with contextlib.closing(_sample_all(pending, config, num_workers)) as results:
-        for path in chosen:
-            if path not in done:
-                skipped += _write_fold(path, chosen[path], results, config, notices)
-    _write_skipped(report, skipped)
+    with contextlib.closing(_sample_all(todo, config, num_workers)) as results:
+        for path, scans in pending.items():
+            skipped |= _write_fold(path, scans, results, config, notices)
+            _write_skipped(report, skipped)
     for notice, count in sorted(notices.items()):
         print(f"{count} scan{'s' * (count > 1)}: {notice}")
     if skipped:
         print(f"{len(skipped)} skipped, see {report}")
     files = [path for path in chosen if path.is_file()]
     if chosen and not files:
+        source = todo[0].source
         raise InputError(
-            f"no scan of {data_dir} gave a cube. Received: "
-            f"{skipped[0][0]}: {skipped[0][1]}"
+            f"no scan of {data_dir} gave a cube. Received: {source}: {skipped[source]}"
         )
     return files
-
-
-def find_scans(
-    data_dir: str | Path, include: Sequence[str] = (), exclude: Sequence[str] = ()
-) -> list[Scan]:
-    """Lists the scans of a folder with their names and folds.
-
-    Args:
-      data_dir: Folder of scans.
-      include: Globs on scan names; empty takes all.
-      exclude: Globs on scan names that are left out.
-
-    Returns:
-      All scans, sorted by path. Folds are LUNA16's subsets, elsewhere the patient's
-      name hashed to 0..9.
-
-    Raises:
-      InputError: If the folder is absent or holds no scan.
-    """
-    data_dir = Path(data_dir)
-    paths = volumes.list_scans(data_dir, include, exclude)
-    if not paths:
-        raise InputError(
-            f"--data_dir holds scans ({volumes.FORMATS}) or cube files bat_*.npy. "
-            f"Received: --data_dir={data_dir} without any that "
-            "--include and --exclude let through"
-        )
-    return [_name_scan(path, data_dir) for path in paths]
-
-
-def _name_scan(path: Path, data_dir: Path) -> Scan:
-    name = volumes.scan_name(path)
-    subset = _SUBSET.fullmatch(path.parent.name)
-    if subset:
-        return Scan(path, name, int(subset.group(1)), True)
-    below = path.relative_to(data_dir).parent
-    source = (below / name).as_posix() if path != data_dir else name
-    patient = cube_files.patient_of(source)
-    fold = cube_files.stable_hash(patient) % cube_files.NUM_HASHED_FOLDS
-    return Scan(path, source, fold, False)
 
 
 def _choose_folds(
@@ -169,7 +114,7 @@ def _choose_folds(
     return {fold: by_fold[fold] for fold in wanted[shard[0] :: shard[1]]}
 
 
-def _check_settings(output_dir: Path, settings: dict) -> None:
+def _check_settings(output_dir: Path, settings: dict, shard: tuple[int, int]) -> None:
     """Cubes of one folder are cut with one setting, which lies beside them."""
     settings = json.loads(json.dumps(settings))
     path = output_dir / "cubes.json"
@@ -183,11 +128,33 @@ def _check_settings(output_dir: Path, settings: dict) -> None:
                 "choose another --output_dir"
             )
         return
-    write_json(path, settings)
+    # Shards start at the same time: each writes under a name of its own first.
+    part = output_dir / f".cubes_{shard[0]}of{shard[1]}.json"
+    write_json(part, settings)
+    os.replace(part, path)
 
 
 def _pairs(settings: dict, keys: list[str]) -> str:
     return ", ".join(f"{key}={settings.get(key)}" for key in keys)
+
+
+def _print_finished(
+    output_dir: Path, chosen: dict[Path, list[Scan]], pending: dict[Path, list[Scan]]
+) -> None:
+    """Says which folds are complete, and what was added to the data since."""
+    finished = {path: scans for path, scans in chosen.items() if path not in pending}
+    if not finished:
+        return
+    print(f"{len(finished)} of {len(chosen)} cube files are complete already")
+    skipped = _read_skipped(output_dir.glob("skipped*.csv"))
+    for path, scans in finished.items():
+        known = skipped.keys() | cube_files.sources_of(path)
+        added = [scan.source for scan in scans if scan.source not in known]
+        if added:
+            print(
+                f"{path.name} is older than {len(added)} of its scans, such as "
+                f"{added[0]}, which stay out; remove it to cut it anew"
+            )
 
 
 def _write_fold(
@@ -196,15 +163,15 @@ def _write_fold(
     results: Iterator[cube_sampling.Sample | str],
     config: CubeConfig,
     notices: collections.Counter,
-) -> list[tuple[str, str]]:
+) -> dict[str, str]:
     """Writes one fold; gives the scans skipped with their reasons."""
-    skipped = []
-    with cube_files.FoldWriter(path, config.cube_size) as writer:
+    skipped = {}
+    with fold_writer.FoldWriter(path, config.cube_size) as writer:
         for scan, sample in zip(
             scans, itertools.islice(results, len(scans)), strict=True
         ):
             if isinstance(sample, str):
-                skipped.append((scan.source, sample))
+                skipped[scan.source] = sample
                 continue
             dataset = "luna16" if scan.luna16 else "other"
             places = zip(sample.starts.tolist(), sample.tissue.tolist(), strict=True)
@@ -225,7 +192,7 @@ def _sample_all(
     scans: list[Scan], config: CubeConfig, num_workers: int
 ) -> Iterator[cube_sampling.Sample | str]:
     """Cubes of every scan in order, or the reason why there are none."""
-    workers = min(num_workers or os.cpu_count() or 1, len(scans))
+    workers = min(num_workers or _num_cores(), len(scans))
     sample = functools.partial(_sample_scan, config)
     bar = tqdm(total=len(scans), desc="cubes", unit="scan", disable=None)
     with bar, contextlib.ExitStack() as stack:
@@ -238,9 +205,23 @@ def _sample_all(
             context = multiprocessing.get_context("spawn")
             pool = concurrent.futures.ProcessPoolExecutor(workers, mp_context=context)
             results = _in_order(stack.enter_context(pool), sample, scans, 2 * workers)
-        for result in results:
-            bar.update()
-            yield result
+            stack.enter_context(contextlib.closing(results))
+        try:
+            for result in results:
+                bar.update()
+                yield result
+        except concurrent.futures.BrokenExecutor as error:
+            raise InputError(
+                "every worker has to hold a scan in memory, and one was killed; "
+                f"--num_workers sets how many there are. Received: {workers} workers"
+            ) from error
+
+
+def _num_cores() -> int:
+    """Cores that this process may use: fewer than the machine has, in a batch job."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _in_order(pool, function, items: Iterable, ahead: int) -> Iterator:
@@ -264,8 +245,8 @@ def _sample_scan(config: CubeConfig, scan: Scan) -> cube_sampling.Sample | str:
         if config.spacing is not None:
             volume = resampling.resample_volume(volume, config.spacing)
         return cube_sampling.sample_cubes(volume, config, scan.source, scan.luna16)
-    except (InputError, OSError) as error:
-        return " ".join(str(error).split())
+    except (InputError, OSError, MemoryError) as error:
+        return " ".join(str(error).split()) or type(error).__name__
 
 
 def _skipped_path(output_dir: Path, shard: tuple[int, int]) -> Path:
@@ -273,20 +254,21 @@ def _skipped_path(output_dir: Path, shard: tuple[int, int]) -> Path:
     return output_dir / name
 
 
-def _skipped_before(path: Path, scans: list[Scan]) -> list[tuple[str, str]]:
-    """What an earlier run skipped among these scans."""
-    if not path.is_file():
-        return []
-    sources = {scan.source for scan in scans}
-    with path.open(newline="") as stream:
-        rows = [(row["source"], row["reason"]) for row in csv.DictReader(stream)]
-    return [row for row in rows if row[0] in sources]
+def _read_skipped(reports: Iterable[Path]) -> dict[str, str]:
+    """What earlier runs skipped: sources and reasons."""
+    skipped = {}
+    for path in reports:
+        if path.is_file():
+            with path.open(newline="") as stream:
+                rows = csv.DictReader(stream)
+                skipped |= {row["source"]: row["reason"] for row in rows}
+    return skipped
 
 
-def _write_skipped(path: Path, rows: list[tuple[str, str]]) -> None:
+def _write_skipped(path: Path, skipped: dict[str, str]) -> None:
     part = path.with_name(f".{path.name}.part")
     with part.open("w", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(("source", "reason"))
-        writer.writerows(rows)
+        writer.writerows(sorted(skipped.items()))
     os.replace(part, path)

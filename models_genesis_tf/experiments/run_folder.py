@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import io
 import json
 import os
 import platform
@@ -13,12 +14,15 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
+from models_genesis_tf import __version__
 from models_genesis_tf.errors import InputError
 
-_PACKAGES = ("models_genesis_tf", "tensorflow", "keras", "numpy", "numba", "SimpleITK")
+_PACKAGES = ("tensorflow", "keras", "numpy", "numba", "SimpleITK")
 _PARTS = (
     "flags.cfg",
     "run.json",
+    "cubes",
+    "split.csv",
     "history.csv",
     "timing.csv",
     "model.keras",
@@ -72,7 +76,7 @@ def start_run(folder: str | Path, flags_text: str, restart: bool) -> Path:
     Args:
       folder: Where the run writes.
       flags_text: What `--flagfile` replays the run with.
-      restart: Whether an earlier run's files there are removed first.
+      restart: Whether an earlier run's files there are removed first, its cubes too.
 
     Returns:
       The folder, with `flags.cfg` in it.
@@ -84,7 +88,7 @@ def start_run(folder: str | Path, flags_text: str, restart: bool) -> Path:
     if restart:
         for name in _PARTS:
             _remove(folder / name)
-    elif (folder / "flags.cfg").exists():
+    elif (folder / "run.json").exists():  # written when training begins
         raise InputError(
             "a run begins in a folder without another; --restart removes an "
             f"unfinished one. Received: --output_dir={folder}"
@@ -115,6 +119,20 @@ def write_json(path: Path, values: dict) -> None:
     write_text(path, json.dumps(values, indent=1) + "\n")
 
 
+def write_rows(path: Path, rows: Sequence[dict]) -> None:
+    """Writes a csv file, all or nothing.
+
+    Args:
+      path: File to write.
+      rows: One or more, each with the same column names.
+    """
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, stream.getvalue())
+
+
 def append_row(path: Path, row: dict) -> None:
     """Adds one row to a csv file, the header before the first.
 
@@ -136,7 +154,8 @@ def describe_software() -> dict:
     Returns:
       Versions of Python and packages, and the commit where the package is a checkout.
     """
-    versions = {name: metadata.version(name) for name in _PACKAGES}
+    versions = {"models_genesis_tf": __version__}
+    versions |= {name: metadata.version(name) for name in _PACKAGES}
     return {
         "python": platform.python_version(),
         "packages": versions,

@@ -22,7 +22,7 @@ LOOK_AHEAD = 3
 MAX_TISSUE_SCORE = 0.15
 MIN_FOREGROUND = 0.2
 _LUNG_HU = (-950.0, -500.0)
-_MIN_LUNG = 0.04
+_MIN_LUNG = 0.2
 _AIR_HU = -200.0
 
 
@@ -149,13 +149,14 @@ def _chest_rule(array: np.ndarray, config: CubeConfig) -> Rule:
             array.shape, config.cube_size, ahead, borders, strict=True
         )
     )
-    for axis, border, high in zip("xyz", borders, last, strict=True):
+    for axis, side, cube, border, high in zip(
+        "xyz", array.shape, config.cube_size, borders, last, strict=True
+    ):
         if high < border:
-            side = array.shape["xyz".index(axis)]
-            needed = side + border - high
             raise InputError(
-                f"chest_ct with this cube size takes scans of {needed} voxels or more "
-                f"along {axis}. Received: {side}"
+                f"chest_ct leaves borders of {border} voxels along {axis}; with them a "
+                f"cube of {cube} takes a scan of {side + border - high} or more. "
+                f"Received: {side}"
             )
     notice = ""
     if shrink < 1.0:
@@ -185,10 +186,15 @@ def _anywhere(
 
 
 def _is_chest_ct(array: np.ndarray, config: CubeConfig) -> bool:
-    """A CT with lungs that is large enough for the official rule."""
-    sample = windows.sample_voxels(array)
+    """A CT with lungs that is large enough for the official rule.
+
+    Lungs fill a good share of the middle half in plane, where tables and mattresses,
+    of the same density, do not reach.
+    """
     if not is_ct(array):
         return False
+    middle = tuple(slice(side // 4, side - side // 4) for side in array.shape[:2])
+    sample = windows.sample_voxels(array[middle])
     low, high = _LUNG_HU
     if np.mean((sample > low) & (sample < high)) < _MIN_LUNG:
         return False
@@ -200,8 +206,13 @@ def _is_chest_ct(array: np.ndarray, config: CubeConfig) -> bool:
 
 
 def _otsu_threshold(sample: np.ndarray) -> float:
-    """Otsu's threshold within the 0.5 and 99.5 percentiles: no outlier rules it."""
+    """Otsu's threshold within the 0.5 and 99.5 percentiles: no outlier rules it.
+
+    Infinite where there is one intensity only, of which nothing stands out.
+    """
     low, high = np.percentile(sample, (0.5, 99.5))
+    if low == high:
+        return np.inf
     image = sitk.GetImageFromArray(np.clip(sample, low, high).astype(np.float32))
     otsu = sitk.OtsuThresholdImageFilter()
     otsu.SetNumberOfHistogramBins(256)

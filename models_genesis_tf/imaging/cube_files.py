@@ -1,16 +1,13 @@
-"""Cubes on disk: names, provenance, memory-mapped reading.
+"""Cubes on disk: provenance, memory-mapped reading.
 
-A fold is `bat_<cubes_per_volume>_s_<X>x<Y>x<Z>_<fold>.npy`, float32 `(n, x, y, z)` in
-[0, 1], with a `.csv` of the same stem that says where each cube comes from. Files of
-the official generator (`bat_32_64x64x32_0.npy`, float64, with a channel axis) are read
-too.
+Files are those that `fold_writer` writes; those of the official generator
+(`bat_32_64x64x32_0.npy`, float64, with a channel axis) are read too.
 """
 
 import csv
 import hashlib
-import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,24 +15,17 @@ import numpy as np
 
 from models_genesis_tf.errors import InputError
 
-COLUMNS = (
-    "row",
-    "source",
-    "x",
-    "y",
-    "z",
-    "spacing_x",
-    "spacing_y",
-    "spacing_z",
-    "tissue_fraction",
-    "dataset",
-)
 _NAME = re.compile(
     r"bat_(?P<count>\d+)_(?:s_)?(?P<size>\d+x\d+x\d+)_(?P<fold>\d+)\.npy"
 )
-_GROUPING = re.compile(r"(subset|fold|batch|part|split)[ _-]?\d+", re.IGNORECASE)
+_BIDS = re.compile(r"sub-[a-zA-Z0-9]+")
+_GROUPING = re.compile(
+    r"(.*[ _-])?(subset|fold|batch|part|split)[ _-]?\d+|(task|dataset)\d+_.*", re.I
+)
+_MODALITY = re.compile(
+    r"[_-](t1|t1c|t1ce|t1gd|t1n|t1w|t2|t2f|t2w|flair|pd|adc|dwi|mr|mri|ct|pet)$", re.I
+)
 _MAX_CHANNELS = 4
-NUM_HASHED_FOLDS = 10
 
 
 def stable_hash(text: str) -> int:
@@ -57,87 +47,42 @@ def patient_of(source: str) -> str:
       source: Path of the scan relative to its data folder, without suffix.
 
     Returns:
-      The first folder with a digit in its name (subset0, fold_1, batch2 and the like
-      apart); without one the scan's own name up to `_ses-`, a modality or a channel
-      number: "sub-01_ses-2_T1w" is "sub-01", "case_0007_0001" is "case_0007".
+      A subject's folder of BIDS, else the first folder with a digit in its name
+      (subset0, fold_1, Training Batch 2, Task04_Hippocampus and the like apart);
+      without one the scan's own name up to `_ses-`, a modality or a channel number:
+      "sub-01_ses-2_T1w" is "sub-01", "case_0007_0001" and "case_0007_t1" are
+      "case_0007".
     """
     *folders, name = source.split("/")
     for folder in folders:
+        if _BIDS.fullmatch(folder):
+            return folder
+    for folder in folders:
         if re.search(r"\d", folder) and not _GROUPING.fullmatch(folder):
             return folder
-    bids = re.match(r"sub-[a-zA-Z0-9]+", name)
+    bids = _BIDS.match(name)
     if bids:
         return bids.group()
-    return re.sub(r"(?<=\d)_\d{4}$", "", name)
+    return re.sub(r"(?<=\d)_\d{4}$", "", _MODALITY.sub("", name))
 
 
-def fold_name(cubes_per_volume: int, cube_size: Sequence[int], fold: int) -> str:
-    """The file name of one fold.
+def patients_of(sources: Iterable[str]) -> dict[str, str]:
+    """Guesses the patients of all scans of one data folder.
 
     Args:
-      cubes_per_volume: Cubes wanted from each scan.
-      cube_size: Sides x, y, z in voxels.
-      fold: Its number.
+      sources: Paths of the scans relative to the folder, without suffix.
 
     Returns:
-      For example "bat_32_s_64x64x32_0.npy".
+      The patient of each scan. Where all would be one patient, the folders that all
+      lie in are left out first: a data set's own folder may have a digit in its name.
     """
-    sides = "x".join(str(side) for side in cube_size)
-    return f"bat_{cubes_per_volume}_s_{sides}_{fold}.npy"
-
-
-class FoldWriter:
-    """Writes one fold, scan by scan, beside its name; renames it when complete.
-
-    Use as a context manager: leaving it by an exception leaves no file behind.
-    """
-
-    def __init__(self, path: Path, cube_size: Sequence[int]):
-        self._path = path
-        self._cube_size = tuple(cube_size)
-        self._parts = {
-            suffix: path.with_name(f".{path.stem}{suffix}.part")
-            for suffix in (".csv", ".npy")
-        }
-        self._count = 0
-
-    def __enter__(self) -> "FoldWriter":
-        self._cubes = self._parts[".npy"].open("wb")
-        self._write_header()
-        self._table = self._parts[".csv"].open("w", newline="")
-        self._rows = csv.writer(self._table, lineterminator="\n")
-        self._rows.writerow(COLUMNS)
-        return self
-
-    def add(self, cubes: np.ndarray, rows: Iterable[Sequence]) -> None:
-        """Appends the cubes of one scan.
-
-        Args:
-          cubes: float32 `(n, x, y, z)`.
-          rows: What stands in the csv for each cube, without the row's number.
-        """
-        self._cubes.write(np.ascontiguousarray(cubes, "<f4").tobytes())
-        for row in rows:
-            self._rows.writerow((self._count, *row))
-            self._count += 1
-
-    def __exit__(self, kind, error, traceback) -> None:
-        if kind is None and self._count:
-            self._cubes.seek(0)
-            self._write_header()
-        self._cubes.close()
-        self._table.close()
-        for suffix, part in self._parts.items():  # the .npy last: it says "complete"
-            if kind is None and self._count:
-                os.replace(part, self._path.with_suffix(suffix))
-            else:
-                part.unlink()
-
-    def _write_header(self) -> None:
-        """NumPy leaves room in the header for the first axis to grow in place."""
-        shape = (self._count, *self._cube_size)
-        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(self._cubes, header)
+    below = {source: source for source in sources}
+    while True:
+        patients = {source: patient_of(rest) for source, rest in below.items()}
+        heads = {rest.partition("/")[0] for rest in below.values()}
+        if len(set(patients.values())) != 1 or len(heads) != 1 or len(below) == 1:
+            return patients
+        below = {source: rest.partition("/")[2] for source, rest in below.items()}
 
 
 @dataclass(frozen=True)
@@ -150,7 +95,7 @@ class CubeSet:
       sources: The scan of each cube.
       folds: int `(n,)`, the fold of each cube.
       starts_z: int `(n,)`, the first slice of each cube; -1 where unknown.
-      datasets: The data sets that the csv files name.
+      datasets: The data set of each cube, "" where unknown.
       has_provenance: Whether every file has its csv.
     """
 
@@ -159,7 +104,7 @@ class CubeSet:
     sources: np.ndarray
     folds: np.ndarray
     starts_z: np.ndarray
-    datasets: frozenset[str]
+    datasets: np.ndarray
     has_provenance: bool
 
     def __len__(self) -> int:
@@ -179,6 +124,31 @@ class CubeSet:
     def cube_shape(self) -> tuple[int, ...]:
         """Shape `(x, y, z, channel)` of every cube."""
         return self[0].shape
+
+
+def cubes_per_volume_of(path: Path) -> int:
+    """How many cubes of each scan a file holds at most.
+
+    Args:
+      path: A cube file.
+
+    Returns:
+      The number in its name.
+    """
+    return int(_NAME.fullmatch(path.name)["count"])
+
+
+def sources_of(path: Path) -> set[str]:
+    """The scans that a cube file was cut from.
+
+    Args:
+      path: A cube file with its csv.
+
+    Returns:
+      Their names.
+    """
+    with path.with_suffix(".csv").open(newline="") as stream:
+        return {row["source"] for row in csv.DictReader(stream)}
 
 
 def is_cube_folder(folder: str | Path) -> bool:
@@ -229,7 +199,7 @@ def open_cubes(folder: str | Path) -> CubeSet:
         np.array([row["source"] for row in rows]),
         np.repeat(folds, counts),
         np.array([int(row["z"]) for row in rows]),
-        frozenset(row["dataset"] for row in rows),
+        np.array([row["dataset"] for row in rows]),
         all(path.with_suffix(".csv").is_file() for path in files),
     )
 
@@ -244,18 +214,25 @@ def _fold_number(path: Path) -> int:
 
 
 def _open_fold(path: Path) -> np.ndarray:
-    rule = "a cube file holds numbers of shape (n, x, y, z) or with a channel axis"
+    rule = "a cube file holds floats of shape (n, x, y, z) or with a channel axis"
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        array = np.lib.format.open_memmap(path, mode="r")
     except (ValueError, OSError, EOFError) as error:
-        raise InputError(f"{rule}. Received: {path}: {error}") from error
-    if array.ndim not in (4, 5) or array.dtype.kind not in "fiu" or 0 in array.shape:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{rule}. Received: {path}: {reason}") from error
+    if array.ndim not in (4, 5) or array.dtype.kind != "f" or 0 in array.shape:
         raise InputError(f"{rule}. Received: {path} with {_text(array)}")
     named = tuple(int(side) for side in _NAME.fullmatch(path.name)["size"].split("x"))
     if _channels_last(array[0]).shape[:-1] != named:
         raise InputError(
             f"a cube file holds the shape that its name says. "
             f"Received: {path} with {_text(array)}"
+        )
+    low, high = float(array[0].min()), float(array[0].max())
+    if not (low >= 0 and high <= 1):
+        raise InputError(
+            "cubes lie in [0, 1]. "
+            f"Received: {path}, whose first lies in [{low:g}, {high:g}]"
         )
     return array
 
@@ -277,13 +254,23 @@ def _read_table(path: Path, count: int) -> list[dict[str, str]]:
     table = path.with_suffix(".csv")
     if not table.is_file():
         return [{"source": path.stem, "z": "-1", "dataset": ""}] * count
-    with table.open(newline="") as stream:
-        rows = list(csv.DictReader(stream))
-    if len(rows) != count or any(
-        not row.get(column) for row in rows for column in ("source", "z", "dataset")
-    ):
-        raise InputError(
-            f"{table.name} has one row with source, z and dataset for each of the "
-            f"{count} cubes of {path.name}. Received: {len(rows)} rows"
-        )
+    rule = (
+        f"the csv beside a cube file has one row with source, z and dataset for each "
+        f"of its cubes, here {count}"
+    )
+    try:
+        with table.open(newline="") as stream:
+            rows = list(csv.DictReader(stream))
+    except (ValueError, csv.Error) as error:
+        raise InputError(f"{rule}. Received: {table}: {error}") from error
+    if len(rows) != count:
+        raise InputError(f"{rule}. Received: {table} with {len(rows)} rows")
+    for row in rows:
+        named = row.get("source") and row.get("dataset")
+        if not named or not re.fullmatch(r"-?\d+", row.get("z") or ""):
+            raise InputError(f"{rule}. Received: {table} with {_row_text(row)}")
     return rows
+
+
+def _row_text(row: dict) -> str:
+    return ",".join(f"{name}={value}" for name, value in row.items())

@@ -1,6 +1,6 @@
 """Drawing cubes from one scan."""
 
-import zlib
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy as np
 from models_genesis_tf.config import CubeConfig
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.imaging import acceptance, windows
+from models_genesis_tf.imaging.cube_files import stable_hash
 from models_genesis_tf.imaging.volumes import Volume
 
 TRIES_PER_CUBE = 50  # the released code gives up after 50 draws per cube wanted
@@ -48,7 +49,7 @@ def sample_rng(seed: int, source: str) -> np.random.Generator:
     Returns:
       A new generator.
     """
-    return np.random.default_rng([seed, _STREAM, zlib.crc32(source.encode())])
+    return np.random.default_rng([seed, _STREAM, stable_hash(source)])
 
 
 def sample_cubes(
@@ -72,8 +73,9 @@ def sample_cubes(
     rule = acceptance.make_rule(array, config, luna16)
     window = choose_window(array, config, rule)
     low, high = windows.intensity_range(array, window)
+    # Beyond the scan there is no tissue, wherever the window begins.
     starts, tissue = draw_starts(
-        array, rule, config, sample_rng(config.seed, source), low
+        array, rule, config, sample_rng(config.seed, source), -math.inf
     )
     if not starts:
         raise InputError(
@@ -166,7 +168,7 @@ def crop(
       array: `(x, y, z)`.
       start: Its first voxel, which may be negative.
       size: Its sides.
-      fill: Value of voxels beyond the scan.
+      fill: Value of voxels beyond the scan; in an array of integers the one below.
 
     Returns:
       A view where the box lies inside, else a new array of the scan's type.
@@ -180,7 +182,7 @@ def crop(
         return found
     if array.dtype.kind in "iu":
         limits = np.iinfo(array.dtype)
-        fill = min(max(round(fill), limits.min), limits.max)
+        fill = math.floor(min(max(fill, limits.min), limits.max))
     before = [max(0, -low) for low in start]
     after = [
         length - lead - side

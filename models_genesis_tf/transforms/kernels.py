@@ -109,7 +109,8 @@ def gather(values: np.ndarray, source: np.ndarray, num_channels: int) -> np.ndar
     Returns:
       A new array of the shape of `values`.
     """
-    moved = values.copy()
+    all_move = num_channels == values.shape[1]
+    moved = np.empty_like(values) if all_move else values.copy()
     for channel in range(num_channels):
         for place in range(source.size):
             moved[place, channel] = values[np.uint32(source[place]), channel]
