@@ -205,3 +205,5 @@ def _draw_cubes(
             panels.draw_slice(place, panels.plane_slice(cube, "axial"), title)
         for place in row[len(starts) :]:
             place.set_axis_off()
+        if not starts:
+            row[0].set_title(f"none {name}", fontsize=9)
