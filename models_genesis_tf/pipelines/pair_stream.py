@@ -19,6 +19,7 @@ from models_genesis_tf.config import TransformConfig
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.transforms.pairs import genesis_pair
 
+_BATCHES_AHEAD = 2
 Pair = tuple[np.ndarray, np.ndarray]
 
 
@@ -98,7 +99,7 @@ def training_pairs(
     make_pair = functools.partial(training_pair, cubes, indices, seed, config)
     pairs = _map_pairs(positions, make_pair, _shape(cubes, indices), parallel_calls)
     share = batch_size // num_workers
-    return pairs.batch(share, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+    return pairs.batch(share, drop_remainder=True).prefetch(_BATCHES_AHEAD)
 
 
 def validation_pairs(
@@ -126,7 +127,7 @@ def validation_pairs(
     positions = tf.data.Dataset.range(len(indices))
     make_pair = functools.partial(validation_pair, cubes, indices, seed, config)
     pairs = _map_pairs(positions, make_pair, _shape(cubes, indices), None)
-    return pairs.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+    return pairs.batch(batch_size).prefetch(_BATCHES_AHEAD)
 
 
 @functools.lru_cache(maxsize=4)
@@ -150,7 +151,8 @@ def _map_pairs(
 ) -> tf.data.Dataset:
     """Maps positions to pairs, in order, several at the same time.
 
-    Every worker already takes its own share, so tf.data must not divide it again.
+    Every worker already takes its own share, so tf.data must not divide it again. And
+    there is nothing to tune: its tuner only delays the end of an iterator by a second.
     """
 
     def pair_at(position):
@@ -163,6 +165,7 @@ def _map_pairs(
     options.experimental_distribute.auto_shard_policy = (
         tf.data.experimental.AutoShardPolicy.OFF
     )
+    options.autotune.enabled = False
     calls = parallel_calls or os.cpu_count()
     pairs = positions.map(pair_at, num_parallel_calls=calls, deterministic=True)
     return pairs.with_options(options)
