@@ -6,6 +6,7 @@ known place and size, and the scanner's noise. Lengths are millimetres from the 
 of the volume; x runs to the patient's left, y to the back, z to the head.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,12 +18,15 @@ from models_genesis_tf.phantoms.painting import (
     paint,
     paint_ball,
     paint_tube,
+    slabs,
     smooth_noise,
 )
+from models_genesis_tf.phantoms.trees import grow_tree
 
-AIR, FAT, MUSCLE, BLOOD, BONE, LUNG = -1000.0, -100.0, 45.0, 40.0, 260.0, -860.0
+AIR, FAT, MUSCLE, BLOOD, LUNG = -1000.0, -100.0, 45.0, 40.0, -860.0  # HU
 _FIELD_OF_VIEW = 360.0  # mm in plane
 _HEIGHT = 310.0  # mm along z
+_COLLAR_BONE = ((18.0, -56.0, 116.0), (78.0, -42.0, 132.0))  # mm, the left one's ends
 
 
 @dataclass(frozen=True)
@@ -79,22 +83,16 @@ def draw_chest(rng: np.random.Generator, size: tuple[int, int, int]) -> Chest:
     Returns:
       The scan and what is known about it.
     """
-    in_plane = _FIELD_OF_VIEW / size[0]
-    spacing = (in_plane, _FIELD_OF_VIEW / size[1], _HEIGHT / size[2])
+    spacing = (_FIELD_OF_VIEW / size[0], _FIELD_OF_VIEW / size[1], _HEIGHT / size[2])
     canvas = make_canvas(size, spacing, AIR)
     body = _draw_body(rng)
-    cells = [max(2, round(45 / step)) for step in spacing]
-    bent_x = canvas.x + 3.5 * smooth_noise(size, cells, rng)
-    bent_y = canvas.y + 3.5 * smooth_noise(size, cells, rng)
-    radius = _cage_radius(bent_x, bent_y, canvas.z, body)
-    _paint_table(canvas)
-    _paint_trunk(canvas, bent_x, bent_y, radius, body, rng)
-    lungs = _paint_lungs(canvas, bent_x, bent_y, radius, body, rng)
-    _paint_bones(canvas, bent_x, bent_y, radius, body)
+    lungs = _paint_body(canvas, body, rng)
     _paint_great_vessels(canvas, body)
+    lungs &= canvas.values < -500  # the vessels reach into them
     _paint_trees(canvas, lungs, rng)
     nodules = _paint_nodules(canvas, lungs, rng)
-    decoys = _places_in(lungs, canvas, 16, rng)
+    # Lumps rise to 0.6 of a nodule's radius, less than the gap of 8 mm.
+    decoys = _clear_of(nodules, _places_in(lungs, canvas, rng), 8)[:16]
     values = ndimage.gaussian_filter(canvas.values, (0.55, 0.55, 0.4))
     values += _scanner_noise(size, rng)
     array = np.clip(np.round(values), -1024, 3071).astype(np.int16)
@@ -114,6 +112,30 @@ def _draw_body(rng: np.random.Generator) -> _Body:
     )
 
 
+def _paint_body(canvas: Canvas, body: _Body, rng) -> np.ndarray:
+    """Paints what is a formula of a voxel's place; gives the lungs' mask."""
+
+    def bumps(*lengths: float) -> np.ndarray:  # mm along x, y and z
+        cells = [
+            length / step for length, step in zip(lengths, canvas.spacing, strict=True)
+        ]
+        return smooth_noise(canvas.values.shape, cells, rng)
+
+    bends = [3.5 * bumps(45, 45, 45) for _ in range(2)]
+    layers, organ, lung = bumps(13, 13, 34), bumps(7, 7, 10), bumps(10, 10, 12)
+    lungs = np.empty(canvas.values.shape, bool)
+    for rows, slab in slabs(canvas):
+        x, y = slab.x + bends[0][rows], slab.y + bends[1][rows]
+        radius = _cage_radius(x, y, slab.z, body)
+        _paint_table(slab)
+        _paint_trunk(slab, x, y, radius, body, layers[rows])
+        below = slab.z < _diaphragm(x, y, body)
+        _paint_organs(slab, x, y, below & (radius < 0.97), body, organ[rows])
+        lungs[rows] = _paint_lungs(slab, x, y, radius, below, body, lung[rows])
+        _paint_bones(slab, x, y, radius, body)
+    return lungs
+
+
 def _cage_radius(x, y, z, body: _Body) -> np.ndarray:
     """Distance from the chest's axis, 1 on the inner side of the ribs."""
     taper = np.clip((z + 20) / 190, 0, 1) ** 2.2  # narrower towards the neck
@@ -131,7 +153,7 @@ def _paint_table(canvas: Canvas) -> None:
     paint(canvas, (np.abs(canvas.y - height) < 1.2) & (np.abs(canvas.x) < 170), -160.0)
 
 
-def _paint_trunk(canvas: Canvas, x, y, radius, body: _Body, rng) -> None:
+def _paint_trunk(canvas: Canvas, x, y, radius, body: _Body, layers) -> None:
     """Skin, fat, muscle and what fills the cage beside the lungs."""
     shoulders = 26 * np.clip((canvas.z - 70) / 80, 0, 1) ** 1.5
     wall = 15 + shoulders * (np.abs(x) / 110) ** 1.5
@@ -147,7 +169,6 @@ def _paint_trunk(canvas: Canvas, x, y, radius, body: _Body, rng) -> None:
     paint(canvas, outline(body.fat), FAT)
     paint(canvas, outline(0.0), MUSCLE)
     # Fat between the layers of muscle, outside of the ribs.
-    layers = smooth_noise(canvas.values.shape, (9, 9, 14), rng)
     paint(canvas, outline(-1.0) & (radius > 1.1) & (np.abs(layers) < 0.28), FAT + 20)
     paint(canvas, radius < 1.02, 30.0)
     abdomen = (radius < 1.0) & (canvas.z < body.diaphragm + 45)
@@ -161,26 +182,20 @@ def _diaphragm(x, y, body: _Body) -> np.ndarray:
     return body.diaphragm + np.maximum(np.maximum(right, left), -60)
 
 
-def _paint_lungs(canvas: Canvas, x, y, radius, body: _Body, rng) -> np.ndarray:
-    """Lungs, heart, mediastinum and the organs below; gives the lungs' mask."""
-    z = canvas.z
-    below = z < _diaphragm(x, y, body)
-    organ_texture = 6 * smooth_noise(canvas.values.shape, (5, 5, 4), rng)
-    paint(canvas, below & (radius < 0.97) & (x < 28), 58 + organ_texture)
-    spleen = (
-        ((x - 88) / 34) ** 2
-        + ((y - 40) / 34) ** 2
-        + ((z - body.diaphragm + 8) / 42) ** 2
-    )
-    paint(canvas, below & (spleen < 1), 48 + organ_texture)
-    stomach = (
-        ((x - 52) / 34) ** 2
-        + ((y + 22) / 36) ** 2
-        + ((z - body.diaphragm + 6) / 34) ** 2
-    )
+def _paint_organs(canvas: Canvas, x, y, below, body: _Body, texture) -> None:
+    """Liver, spleen and stomach, below the diaphragm."""
+    z = canvas.z - body.diaphragm
+    paint(canvas, below & (x < 28), 58 + 6 * texture)
+    spleen = ((x - 88) / 34) ** 2 + ((y - 40) / 34) ** 2 + ((z + 8) / 42) ** 2
+    paint(canvas, below & (spleen < 1), 48 + 6 * texture)
+    stomach = ((x - 52) / 34) ** 2 + ((y + 22) / 36) ** 2 + ((z + 6) / 34) ** 2
     paint(canvas, below & (stomach < 1), 25.0)
     paint(canvas, below & (stomach < 0.7) & (y < -26), AIR + 20)
 
+
+def _paint_lungs(canvas: Canvas, x, y, radius, below, body, texture) -> np.ndarray:
+    """Lungs, heart and the fat around it; gives the lungs' mask."""
+    z = canvas.z
     narrow = 19 + 9 * np.clip((40 - z) / 100, 0, 1)
     narrow = narrow + 11 * np.clip(np.abs(y - 6) / 75 - 0.55, 0, 1)
     middle = np.abs(x - 2) < narrow + 4 * np.sin(z / 17)
@@ -198,8 +213,7 @@ def _paint_lungs(canvas: Canvas, x, y, radius, body: _Body, rng) -> np.ndarray:
     paint(canvas, fat, FAT + 25)
     paint(canvas, (heart < 0.93) & ~below, BLOOD)
     dense = 55 * np.clip((y + 60) / 130, 0, 1)  # blood sinks to the back
-    texture = 22 * smooth_noise(canvas.values.shape, (7, 7, 5), rng)
-    paint(canvas, lungs, LUNG + dense + texture)
+    paint(canvas, lungs, LUNG + dense + 22 * texture)
     fissure = np.abs(z - body.diaphragm - 95 + 0.85 * y + 5 * np.sin(x / 21)) < 1.0
     paint(canvas, lungs & fissure, LUNG + 190)
     return lungs
@@ -242,12 +256,9 @@ def _paint_bones(canvas: Canvas, x, y, radius, body: _Body) -> None:
         blade = np.abs(y - 74 + 0.42 * (lateral - 70)) < 3.2
         blade = blade & (lateral > 62) & (lateral < 62 + 0.42 * (z + 40)) & (z < 118)
         paint(canvas, blade & (radius > 1.14), 330.0)
-        for start, end in (((18, -56, 116), (78, -42, 132)),):
-            ends = [
-                np.array((side * point[0], *point[1:]), float) for point in (start, end)
-            ]
-            paint_tube(canvas, *ends, (6.5, 6.0), 420.0)
-            paint_tube(canvas, *ends, (3.5, 3.0), 150.0)
+        collar = [np.array(end) * (side, 1, 1) for end in _COLLAR_BONE]
+        paint_tube(canvas, *collar, (6.5, 6.0), 420.0)
+        paint_tube(canvas, *collar, (3.5, 3.0), 150.0)
 
 
 def _paint_great_vessels(canvas: Canvas, body: _Body) -> None:
@@ -260,7 +271,7 @@ def _paint_great_vessels(canvas: Canvas, body: _Body) -> None:
     lung_artery = [(18, -22, top - 66), (16, -14, top - 34), (30, 6, top - 34)]
     _paint_path(canvas, lung_artery, 12.0, BLOOD + 4)
     _paint_path(canvas, [(16, -10, top - 38), (-34, 4, top - 44)], 9.5, BLOOD + 4)
-    cava = [(-24, -14, top + 34), (-26, -10, top - 50), (-24, 4, body.diaphragm + 10)]
+    cava = [(-20, -14, top + 34), (-21, -10, top - 50), (-23, 4, body.diaphragm + 10)]
     _paint_path(canvas, cava, 9.0, BLOOD)
     for x, y in ((14, -8), (-14, -12), (4, -16)):
         _paint_path(canvas, [(x, y, top + 2), (1.5 * x, y - 4, 156)], 4.5, BLOOD + 8)
@@ -278,7 +289,7 @@ def _paint_trees(canvas: Canvas, lungs: np.ndarray, rng: np.random.Generator) ->
     fork = np.array((0.0, 14.0, 30.0))
     windpipe = np.array((0.0, 4.0, 160.0))
     paint_tube(canvas, windpipe, fork, (10.8, 10.8), 20.0)
-    ends = _places_in(lungs, canvas, 900, rng)
+    ends = _places_in(lungs, canvas, rng)[:900]
     for side in (-1, 1):
         own = ends[side * ends[:, 0] > 0]
         thirds = len(own) // 3
@@ -298,68 +309,35 @@ def _paint_trees(canvas: Canvas, lungs: np.ndarray, rng: np.random.Generator) ->
     paint_tube(canvas, windpipe, fork, (9.0, 9.0), AIR + 5)
 
 
-def grow_tree(
-    root: np.ndarray, ends: np.ndarray, rng: np.random.Generator
-) -> list[tuple[np.ndarray, np.ndarray, int]]:
-    """Grows a tree that reaches every end, the nearest ends first.
-
-    Each end is joined to the nearest point of the tree so far by a bent branch, so
-    that branches fill the lung evenly and thin out with the number of ends they serve.
-
-    Args:
-      root: `(3,)` where it starts, mm.
-      ends: `(n, 3)` points to reach, mm.
-      rng: Generator to draw the bends from.
-
-    Returns:
-      Pieces (start, end, number of ends served) of a few mm each.
-    """
-    nodes = [np.asarray(root, float)]
-    parents = [0]
-    leaves = [0]
-    order = np.argsort(np.linalg.norm(ends - root, axis=1))
-    for end in ends[order]:
-        points = np.array(nodes)
-        nearest = int(np.argmin(np.linalg.norm(points - end, axis=1)))
-        start = points[nearest]
-        pieces = max(1, round(float(np.linalg.norm(end - start)) / 6))
-        for share in np.arange(1, pieces + 1) / pieces:
-            bend = rng.normal(0, 0.9, 3) * (share < 1)
-            parents.append(nearest)
-            nodes.append(start + share * (end - start) + bend)
-            leaves.append(0)
-            nearest = len(nodes) - 1
-        while True:  # every piece on the way back to the root serves one end more
-            leaves[nearest] += 1
-            if nearest == 0:
-                break
-            nearest = parents[nearest]
-    return [
-        (nodes[parents[node]], nodes[node], leaves[node])
-        for node in range(1, len(nodes))
-    ]
-
-
 def _paint_nodules(canvas: Canvas, lungs, rng) -> tuple[Nodule, ...]:
     nodules = []
-    for centre in _places_in(lungs, canvas, int(rng.integers(1, 5)), rng):
+    places = _places_in(lungs, canvas, rng)
+    for _ in range(rng.integers(1, 5)):
         diameter = float(np.exp(rng.uniform(np.log(5), np.log(22))))
-        lumps = np.c_[rng.normal(0, 0.6, (4, 3)), rng.uniform(-0.15, 0.15, 4)]
+        centre = _clear_of(nodules, places, diameter)[0]
+        lumps = np.c_[rng.standard_normal((4, 3)), rng.uniform(-0.15, 0.15, 4)]
         value = rng.uniform(0, 70) if rng.random() < 0.8 else rng.uniform(-650, -400)
         paint_ball(canvas, centre, diameter / 2, value, lumps)
         nodules.append(Nodule(centre, diameter))
     return tuple(nodules)
 
 
+def _clear_of(nodules: Iterable[Nodule], places: np.ndarray, gap: float) -> np.ndarray:
+    """Those places that are farther than a gap, mm, from the edge of any nodule."""
+    for nodule in nodules:
+        distance = np.linalg.norm(places - nodule.centre, axis=1)
+        places = places[distance > nodule.diameter / 2 + gap]
+    return places
+
+
 def _places_in(
-    lungs: np.ndarray, canvas: Canvas, count: int, rng: np.random.Generator
+    lungs: np.ndarray, canvas: Canvas, rng: np.random.Generator
 ) -> np.ndarray:
-    """Draws points in the lungs, away from their surface, mm from the middle."""
+    """Points all over the lungs, away from their surface, shuffled: `(n, 3)` mm."""
     steps = [max(1, round(6 / step)) for step in canvas.spacing]
     coarse = lungs[:: steps[0], :: steps[1], :: steps[2]]
-    candidates = np.argwhere(ndimage.binary_erosion(coarse))
-    chosen = candidates[rng.permutation(len(candidates))[:count]] * steps
-    return (chosen - (np.array(lungs.shape) - 1) / 2) * canvas.spacing
+    voxels = rng.permutation(np.argwhere(ndimage.binary_erosion(coarse)) * steps)
+    return (voxels - (np.array(lungs.shape) - 1) / 2) * canvas.spacing
 
 
 def _scanner_noise(size: tuple[int, int, int], rng) -> np.ndarray:

@@ -5,7 +5,9 @@ and diameter of nodules, world mm) and `candidates_V2.csv` (nodules and places t
 none). Case k goes to subset k mod 10, and a case is a patient.
 """
 
+import concurrent.futures
 import csv
+import functools
 import os
 from pathlib import Path
 
@@ -19,7 +21,9 @@ from models_genesis_tf.phantoms.chest import draw_chest
 NUM_SUBSETS = 10
 SIZE = (256, 256, 128)
 MIN_SIZE = (128, 128, 64)
+_TABLES = ("candidates_V2.csv", "annotations.csv")
 _STREAM = 6
+_THREADS = 2  # each holds some 300 MB
 
 
 def write(
@@ -31,13 +35,14 @@ def write(
     """Writes cases; the tables come last, so that they say the set is complete.
 
     Args:
-      output_dir: Folder to write to.
+      output_dir: Folder to write to; an earlier attempt at the same set is replaced.
       cases: Number of patients, one scan each.
       seed: From which all cases follow; case k does not depend on `cases`.
       size: Voxels along x, y and z.
 
     Raises:
-      InputError: If the scans would be too small to show a chest.
+      InputError: If the scans would be too small to show a chest, or the folder
+        holds other scans than these.
     """
     if any(side < least for side, least in zip(size, MIN_SIZE, strict=True)):
         raise InputError(
@@ -45,24 +50,67 @@ def write(
             f"Received: {'x'.join(map(str, size))}"
         )
     output_dir = Path(output_dir)
+    _check_folder(output_dir, {_uid(_generator(seed, case)) for case in range(cases)})
+    for table in _TABLES:
+        (output_dir / table).unlink(missing_ok=True)
+    write_case = functools.partial(_write_case, output_dir, seed, size)
     annotations, candidates = [], []
-    for case in tqdm(range(cases), desc="phantoms", unit="scan", disable=None):
-        rng = np.random.default_rng([seed, _STREAM, case])
-        uid = "2.25." + "".join(str(digit) for digit in rng.integers(1, 10, 36))
-        chest = draw_chest(rng, size)
-        origin = rng.uniform((-190, -190, -340), (-170, -170, -250)).round(2)
-        volume = new_volume(chest.array, chest.spacing, origin)
-        path = output_dir / f"subset{case % NUM_SUBSETS}" / f"{uid}.mhd"
-        write_volume(path, volume.array, volume)
-        middle = origin + (np.array(size) - 1) / 2 * chest.spacing
-        for nodule in chest.nodules:
-            place = _place(middle + nodule.centre)
-            annotations.append((uid, *place, f"{nodule.diameter:.4f}"))
-            candidates.append((uid, *place, 1))
-        candidates += [(uid, *_place(middle + point), 0) for point in chest.decoys]
-    columns = ("seriesuid", "coordX", "coordY", "coordZ")
-    _write_table(output_dir / "candidates_V2.csv", (*columns, "class"), candidates)
-    _write_table(output_dir / "annotations.csv", (*columns, "diameter_mm"), annotations)
+    # NumPy and SciPy let other threads run while they work on large arrays.
+    with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
+        results = pool.map(write_case, range(cases))
+        bar = tqdm(results, "phantoms", cases, unit="scan", disable=None)
+        for found, places in bar:
+            annotations += found
+            candidates += places
+    for name, last, rows in zip(
+        _TABLES, ("class", "diameter_mm"), (candidates, annotations), strict=True
+    ):
+        columns = ("seriesuid", "coordX", "coordY", "coordZ", last)
+        _write_table(output_dir / name, columns, rows)
+
+
+def _generator(seed: int, case: int) -> np.random.Generator:
+    return np.random.default_rng([seed, _STREAM, case])
+
+
+def _uid(rng: np.random.Generator) -> str:
+    """A series UID of DICOM's branch for UUIDs, which are numbers below 2^128."""
+    return "2.25." + "".join(str(digit) for digit in rng.integers(1, 10, 36))
+
+
+def _check_folder(output_dir: Path, uids: set[str]) -> None:
+    """A second attempt at a set is welcome, scans or tables of another are not."""
+    found = {path.stem for path in output_dir.glob("subset*/*.mhd")}
+    for table in _TABLES:
+        if (output_dir / table).is_file():
+            with (output_dir / table).open(newline="") as stream:
+                found |= {row.get("seriesuid", "") for row in csv.DictReader(stream)}
+    if not found <= uids:
+        raise InputError(
+            f"phantoms go to a folder without other scans. Received: {output_dir} "
+            f"with series {min(found - uids)}"
+        )
+
+
+def _write_case(
+    output_dir: Path, seed: int, size: tuple[int, int, int], case: int
+) -> tuple[list[tuple], list[tuple]]:
+    """Writes a scan; gives its rows of annotations and of candidates."""
+    rng = _generator(seed, case)
+    uid = _uid(rng)
+    chest = draw_chest(rng, size)
+    origin = rng.uniform((-190, -190, -340), (-170, -170, -250)).round(2)
+    volume = new_volume(chest.array, chest.spacing, origin)
+    path = output_dir / f"subset{case % NUM_SUBSETS}" / f"{uid}.mhd"
+    write_volume(path, volume.array, volume)
+    middle = origin + (np.array(size) - 1) / 2 * chest.spacing
+    nodules = [(uid, *_place(middle + nodule.centre)) for nodule in chest.nodules]
+    decoys = [(uid, *_place(middle + point), 0) for point in chest.decoys]
+    annotations = [
+        (*row, f"{nodule.diameter:.4f}")
+        for row, nodule in zip(nodules, chest.nodules, strict=True)
+    ]
+    return annotations, [(*row, 1) for row in nodules] + decoys
 
 
 def _place(point: np.ndarray) -> list[str]:
