@@ -28,10 +28,13 @@ def save_model(model: keras.Model, path: str | Path, metadata: dict) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".part.{path.name}")
-    float32_copy(model).save(part)
-    with zipfile.ZipFile(part, "a") as archive:
-        archive.writestr(METADATA_MEMBER, json.dumps(metadata, indent=1) + "\n")
-    os.replace(part, path)
+    try:
+        float32_copy(model).save(part)
+        with zipfile.ZipFile(part, "a") as archive:
+            archive.writestr(METADATA_MEMBER, json.dumps(metadata, indent=1) + "\n")
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def read_metadata(path: str | Path) -> dict | None:
@@ -56,16 +59,14 @@ def float32_copy(model: keras.Model) -> keras.Model:
       model: A functional model of stock layers.
 
     Returns:
-      A new, uncompiled model with the same weights.
+      A new model with the same weights; nothing of `compile` is copied.
     """
-
-    def plain(layer: keras.layers.Layer) -> keras.layers.Layer:
-        config = layer.get_config()
-        config["dtype"] = "float32"
-        if "synchronized" in config:
-            config["synchronized"] = False
-        return type(layer).from_config(config)
-
-    copy = keras.models.clone_model(model, clone_function=plain)
+    # Not clone_model, which copies the compilation too.
+    config = model.get_config()
+    for layer in config["layers"]:
+        layer["config"]["dtype"] = "float32"
+        if "synchronized" in layer["config"]:
+            layer["config"]["synchronized"] = False
+    copy = type(model).from_config(config)
     copy.set_weights(model.get_weights())
     return copy

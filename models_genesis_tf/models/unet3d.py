@@ -22,6 +22,7 @@ def build_unet3d(
     base_filters: int = 32,
     bn_momentum: float = 0.9,
     output_channels: int | None = None,
+    synchronized: bool = False,
 ) -> keras.Model:
     """Builds the network with random weights.
 
@@ -32,6 +33,8 @@ def build_unet3d(
       bn_momentum: Share of the old moving statistics that each step keeps; the
         official code has 0.99.
       output_channels: Channels restored; None takes those of the input.
+      synchronized: Whether batch normalisation takes its statistics over all devices
+        of a strategy instead of each over its own share of the batch.
 
     Returns:
       A model from float (batch, x, y, z, channel) in [0, 1] to float32 of the same
@@ -41,22 +44,31 @@ def build_unet3d(
       InputError: If a side is no multiple of 8.
     """
     check_sides(input_shape[:-1])
+
+    def convolve(x, depth: int, filters: int):
+        name = f"depth_{depth}"
+        x = layers.Conv3D(filters, 3, padding="same", name=f"{name}_conv")(x)
+        x = layers.BatchNormalization(
+            momentum=bn_momentum, synchronized=synchronized, name=f"{name}_bn"
+        )(x)
+        return layers.ReLU(name=f"{name}_relu")(x)
+
     inputs = keras.Input(input_shape, name="cube")
-    width = base_filters
     x, skips = inputs, []
     for level in range(3):
-        x = _convolve(x, 2 * level, width << level, bn_momentum)
-        x = _convolve(x, 2 * level + 1, 2 * width << level, bn_momentum)
+        width = base_filters * 2**level
+        x = convolve(x, 2 * level, width)
+        x = convolve(x, 2 * level + 1, 2 * width)
         skips.append(x)
         x = layers.MaxPooling3D(2, name=f"pool_{level}")(x)
-    x = _convolve(x, 6, 8 * width, bn_momentum)
-    x = _convolve(x, 7, 16 * width, bn_momentum)
+    x = convolve(x, 6, 8 * base_filters)
+    x = convolve(x, 7, 16 * base_filters)
     for level in (2, 1, 0):
-        depth = 12 - 2 * level
+        width = base_filters * 2**level
         x = layers.UpSampling3D(2, name=f"upsampling_{level}")(x)
         x = layers.Concatenate(name=f"concatenation_{level}")([x, skips[level]])
-        x = _convolve(x, depth, 2 * width << level, bn_momentum)
-        x = _convolve(x, depth + 1, 2 * width << level, bn_momentum)
+        x = convolve(x, 12 - 2 * level, 2 * width)
+        x = convolve(x, 13 - 2 * level, 2 * width)
     channels = output_channels or input_shape[-1]
     x = layers.Conv3D(channels, 1, name="restoration_conv")(x)
     outputs = layers.Activation("sigmoid", dtype="float32", name="restoration")(x)
@@ -84,9 +96,3 @@ def check_sides(sides: tuple[int, ...]) -> None:
         f"the sides of a cube are multiples of {SIDE_FACTOR}; {fits} would fit. "
         f"Received: {','.join(str(side) for side in sides)}"
     )
-
-
-def _convolve(x, depth: int, filters: int, bn_momentum: float):
-    x = layers.Conv3D(filters, 3, padding="same", name=f"depth_{depth}_conv")(x)
-    x = layers.BatchNormalization(momentum=bn_momentum, name=f"depth_{depth}_bn")(x)
-    return layers.ReLU(name=f"depth_{depth}_relu")(x)

@@ -136,8 +136,13 @@ class Trainer:
         )
 
     def _replica_valid_step(self, inputs, targets):
-        losses = self._loss(targets, self.model(inputs, training=False))
-        return tf.reduce_sum(losses), tf.cast(tf.size(losses), tf.float32)
+        # A short last batch can leave a device without a share, and convolutions of
+        # nothing are refused: it then scores a cube of zeros, which is cut off again.
+        count = tf.shape(inputs)[0]
+        padding = [[0, tf.maximum(1 - count, 0)]] + [[0, 0]] * (len(inputs.shape) - 1)
+        outputs = self.model(tf.pad(inputs, padding), training=False)
+        losses = self._loss(targets, outputs[:count])
+        return tf.reduce_sum(losses), tf.cast(count, tf.float32)
 
     def _check_finite(self, loss: float) -> None:
         if not math.isfinite(loss):

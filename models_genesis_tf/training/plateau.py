@@ -51,11 +51,11 @@ def next_learning_rate(
       learning_rate: Of that epoch.
       patience: Epochs without improvement that are waited for.
       factor: What it is multiplied by.
-      minimum: What it never falls below.
+      minimum: What it never falls below; a rate that begins there stays as it is.
 
     Returns:
       The state and the learning rate of the next epoch.
     """
-    if plateau.wait < patience:
+    if plateau.wait < patience or learning_rate <= minimum:
         return plateau, learning_rate
     return Plateau(plateau.best, 0), max(learning_rate * factor, minimum)

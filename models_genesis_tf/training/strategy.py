@@ -16,7 +16,14 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
 
     Returns:
       The strategy; its `num_replicas_in_sync` divides the batch.
+
+    Raises:
+      InputError: If there is no strategy of this name.
     """
+    if name not in STRATEGIES:
+        raise InputError(
+            f"a strategy is one of {', '.join(STRATEGIES)}. Received: {name}"
+        )
     gpus = tf.config.list_logical_devices("GPU")
     if name == "mirrored" or (name == "auto" and len(gpus) > 1):
         devices = gpus or tf.config.list_logical_devices("CPU")

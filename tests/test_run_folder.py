@@ -1,0 +1,112 @@
+"""A run folder is written whole, says what ran, and guards an earlier run."""
+
+import csv
+import json
+import os
+
+import pytest
+
+import models_genesis_tf
+from models_genesis_tf.errors import InputError
+from models_genesis_tf.experiments import run_folder
+
+
+def test_a_new_run_holds_its_flags(tmp_path):
+    folder = run_folder.start_run(tmp_path / "a" / "b", "--epochs=2\n", restart=False)
+    assert folder == tmp_path / "a" / "b"
+    assert [entry.name for entry in folder.iterdir()] == ["flags.cfg"]
+    assert (folder / "flags.cfg").read_text() == "--epochs=2\n"
+
+
+def test_an_unfinished_run_is_refused_and_stays_as_it_was(tmp_path):
+    run_folder.start_run(tmp_path, "--epochs=2\n", restart=False)
+    run_folder.write_json(tmp_path / "run.json", {"finished": False})
+    with pytest.raises(InputError, match=f"--restart.*--output_dir={tmp_path}"):
+        run_folder.start_run(tmp_path, "--epochs=3\n", restart=False)
+    assert (tmp_path / "flags.cfg").read_text() == "--epochs=2\n"
+
+
+def test_a_run_whose_training_never_began_is_no_obstacle(tmp_path):
+    run_folder.start_run(tmp_path, "--data_dir=mistyped\n", restart=False)
+    run_folder.start_run(tmp_path, "--data_dir=right\n", restart=False)
+    assert (tmp_path / "flags.cfg").read_text() == "--data_dir=right\n"
+
+
+def test_restart_removes_all_of_the_run_and_nothing_else(tmp_path):
+    for name in ("cubes", "samples", "tensorboard"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").touch()
+    for name in ("run.json", "history.csv", "timing.csv", "split.csv", "model.keras"):
+        (tmp_path / name).touch()
+    (tmp_path / "notes.txt").touch()
+    run_folder.start_run(tmp_path, "--epochs=3\n", restart=True)
+    names = sorted(entry.name for entry in tmp_path.iterdir())
+    assert names == ["flags.cfg", "notes.txt"]
+
+
+@pytest.mark.parametrize(
+    ("text", "finished"),
+    [('{"finished": true}', True), ('{"finished": false}', False), ("{}", False)],
+)
+def test_run_json_says_whether_the_run_is_finished(tmp_path, text, finished):
+    assert not run_folder.is_finished(tmp_path)
+    (tmp_path / "run.json").write_text(text)
+    assert run_folder.is_finished(tmp_path) is finished
+
+
+def test_a_folder_that_cannot_be_made_is_an_error_with_its_reason(tmp_path):
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(InputError, match="can be written.*Received: --output_dir"):
+            run_folder.make_folder(path)
+
+
+def test_making_a_folder_leaves_nothing_in_it(tmp_path):
+    assert list(run_folder.make_folder(tmp_path / "new").iterdir()) == []
+
+
+def test_a_write_that_fails_keeps_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "run.json"
+    run_folder.write_json(path, {"epoch": 1})
+    with pytest.raises(TypeError):
+        run_folder.write_json(path, {"epoch": object()})
+    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError()))
+    with pytest.raises(OSError):
+        run_folder.write_json(path, {"epoch": 2})
+    assert json.loads(path.read_text()) == {"epoch": 1}
+
+
+def test_rows_are_read_back_whether_added_or_written_at_once(tmp_path):
+    rows = [{"case": "a,b", "split": "train"}, {"case": "c", "split": "valid"}]
+    run_folder.write_rows(tmp_path / "whole.csv", rows)
+    for row in rows:
+        run_folder.append_row(tmp_path / "grown.csv", row)
+    for name in ("whole.csv", "grown.csv"):
+        with (tmp_path / name).open(newline="") as stream:
+            assert list(csv.DictReader(stream)) == rows
+    assert (
+        (tmp_path / "whole.csv").read_bytes().startswith(b'case,split\n"a,b",train\n')
+    )
+
+
+def test_software_is_named_with_its_versions():
+    software = run_folder.describe_software()
+    packages = software["packages"]
+    assert packages["models_genesis_tf"] == models_genesis_tf.__version__
+    assert packages["tensorflow"].startswith("2.")
+    commit = software["git_commit"]
+    assert commit is None or len(commit) == 40
+
+
+def test_fingerprint_sees_name_size_beginning_and_end(tmp_path):
+    path = tmp_path / "cubes.npy"
+    middle = bytes(3 * 2**20)
+    contents = [b"a" + middle, b"b" + middle, middle + b"b", middle + b"bb"]
+    prints = set()
+    for content in contents:
+        path.write_bytes(content)
+        prints.add(run_folder.fingerprint([path]))
+        assert run_folder.fingerprint([path]) in prints
+    prints.add(run_folder.fingerprint([path, path]))
+    prints.add(run_folder.fingerprint([path.rename(tmp_path / "other.npy")]))
+    assert len(prints) == 6

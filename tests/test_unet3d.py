@@ -1,0 +1,147 @@
+"""The 3D U-Net is the official one: layers, names, order and parameters."""
+
+import keras
+import numpy as np
+import pytest
+
+from models_genesis_tf.errors import InputError
+from models_genesis_tf.models import unet3d
+from models_genesis_tf.models.unet3d import build_unet3d
+
+# Parameters of convolution and batch normalisation k at 32 filters, one channel
+# (paper_facts 3.1).
+OFFICIAL_PARAMETERS = (
+    (896, 128),
+    (55_360, 256),
+    (110_656, 256),
+    (221_312, 512),
+    (442_496, 512),
+    (884_992, 1_024),
+    (1_769_728, 1_024),
+    (3_539_456, 2_048),
+    (5_308_672, 1_024),
+    (1_769_728, 1_024),
+    (1_327_232, 512),
+    (442_496, 512),
+    (331_840, 256),
+    (110_656, 256),
+)
+
+
+@pytest.fixture(scope="module")
+def official() -> keras.Model:
+    return build_unet3d((64, 64, 32, 1))
+
+
+def test_official_width_has_the_official_number_of_parameters(official):
+    trainable = sum(int(np.prod(weight.shape)) for weight in official.trainable_weights)
+    assert official.count_params() == 16_324_929
+    assert trainable == 16_320_257
+
+
+@pytest.mark.parametrize("depth", range(14))
+def test_every_layer_has_the_official_number_of_parameters(official, depth):
+    convolution = official.get_layer(f"depth_{depth}_conv")
+    normalisation = official.get_layer(f"depth_{depth}_bn")
+    counts = (convolution.count_params(), normalisation.count_params())
+    assert counts == OFFICIAL_PARAMETERS[depth]
+
+
+def test_encoder_and_final_convolution_have_the_official_number_of_parameters(official):
+    encoder = keras.Model(official.input, official.get_layer(unet3d.ENCODER_END).output)
+    assert encoder.count_params() == 7_030_656
+    assert official.get_layer("restoration_conv").count_params() == 65
+
+
+def test_layers_come_in_the_order_of_their_depth():
+    names = [layer.name for layer in build_unet3d((16, 16, 16, 1), 2).layers]
+    expected = [
+        f"depth_{depth}_{kind}"
+        for depth in range(unet3d.NUM_DEPTHS)
+        for kind in ("conv", "bn", "relu")
+    ]
+    assert [name for name in names if name.startswith("depth_")] == expected
+    assert names[-2:] == ["restoration_conv", "restoration"]
+    assert unet3d.DECODER_END == "depth_13_relu" == expected[-1]
+
+
+@pytest.mark.parametrize(("level", "skip"), [(2, 5), (1, 3), (0, 1)])
+def test_upsampled_features_come_before_those_of_the_skip(level, skip):
+    model = build_unet3d((16, 16, 16, 1), 2)
+    upsampled, skipped = model.get_layer(f"concatenation_{level}").input
+    assert upsampled is model.get_layer(f"upsampling_{level}").output
+    assert skipped is model.get_layer(f"depth_{skip}_relu").output
+
+
+def test_layers_are_set_as_in_the_official_network():
+    model = build_unet3d((16, 16, 16, 1), 2, bn_momentum=0.99)
+    for depth in range(unet3d.NUM_DEPTHS):
+        convolution = model.get_layer(f"depth_{depth}_conv")
+        assert convolution.kernel_size == (3, 3, 3) and convolution.use_bias
+        assert isinstance(
+            convolution.kernel_initializer, keras.initializers.GlorotUniform
+        )
+        normalisation = model.get_layer(f"depth_{depth}_bn")
+        assert (normalisation.momentum, normalisation.epsilon) == (0.99, 1e-3)
+        assert not normalisation.synchronized
+    for level in range(3):
+        assert model.get_layer(f"pool_{level}").pool_size == (2, 2, 2)
+        assert type(model.get_layer(f"upsampling_{level}")) is keras.layers.UpSampling3D
+        assert model.get_layer(f"upsampling_{level}").size == (2, 2, 2)
+    assert model.get_layer("restoration").activation is keras.activations.sigmoid
+
+
+@pytest.mark.parametrize(
+    ("shape", "filters"), [((8, 8, 8, 1), 2), ((16, 24, 8, 3), 2), ((40, 8, 16, 2), 4)]
+)
+def test_any_multiple_of_eight_and_any_channels_are_restored_at_their_size(
+    shape, filters, rng
+):
+    model = build_unet3d(shape, filters)
+    encoded = model.get_layer(unet3d.ENCODER_END).output
+    sides = tuple(side // 8 for side in shape[:-1])
+    assert encoded.shape == (None, *sides, 16 * filters)
+    restored = np.asarray(model(rng.random((2, *shape), np.float32)))
+    assert restored.shape == (2, *shape) and restored.dtype == np.float32
+    assert restored.min() > 0 and restored.max() < 1
+
+
+def test_number_of_restored_channels_can_differ_from_those_of_the_input():
+    assert build_unet3d((8, 8, 8, 4), 2, output_channels=1).output_shape[-1] == 1
+
+
+def test_all_layers_are_those_of_keras():
+    for layer in build_unet3d((8, 8, 8, 1), 2).layers:
+        assert type(layer).__module__.startswith("keras."), layer
+
+
+def test_output_is_float32_under_mixed_precision(rng):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = build_unet3d((8, 8, 8, 1), 2)
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert model.get_layer("depth_3_conv").compute_dtype == "bfloat16"
+    assert model(rng.random((1, 8, 8, 8, 1), np.float32)).dtype == "float32"
+
+
+@pytest.mark.parametrize(
+    ("sides", "lower", "upper"),
+    [
+        ((64, 64, 30), "64,64,24", "64,64,32"),
+        ((60, 64, 32), "56,64,32", "64,64,32"),
+        ((4, 16, 16), "8,16,16", "8,16,16"),
+        ((0, 16, 16), "8,16,16", "8,16,16"),
+    ],
+)
+def test_a_size_that_does_not_fit_is_named_with_the_nearest_that_do(
+    sides, lower, upper
+):
+    with pytest.raises(InputError) as caught:
+        build_unet3d((*sides, 1), 2)
+    message = str(caught.value)
+    assert "multiples of 8" in message
+    fits = lower if lower == upper else f"{lower} or {upper}"
+    assert f"; {fits} would fit" in message
+    assert message.endswith("Received: " + ",".join(map(str, sides)))
