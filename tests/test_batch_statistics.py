@@ -1,4 +1,4 @@
-"""Recalibrated statistics are plain means; nothing is scored on cold ones."""
+"""Statistics for scoring are plain means over batches, and are those that are kept."""
 
 import keras
 import numpy as np
@@ -10,7 +10,7 @@ from models_genesis_tf.imaging.cube_files import open_cubes
 from models_genesis_tf.imaging.cube_splits import split_cubes
 from models_genesis_tf.models.losses import mean_squared_error
 from models_genesis_tf.pipelines.pair_stream import training_pairs, validation_pairs
-from models_genesis_tf.training.batch_statistics import are_cold, recalibrate
+from models_genesis_tf.training.batch_statistics import recalibrate
 
 
 def _normaliser(momentum: float = 0.9) -> keras.Model:
@@ -59,21 +59,6 @@ def test_the_momentum_comes_back_even_after_a_batch_that_fails():
     assert model.get_layer("bn").momentum == 0.97
 
 
-@pytest.mark.parametrize(
-    ("momentum", "last_cold_step"), [(0.9, 43), (0.99, 458), (0.5, 6)]
-)
-def test_statistics_are_cold_while_one_per_cent_of_the_initial_ones_is_left(
-    momentum, last_cold_step
-):
-    model = _normaliser(momentum)
-    assert are_cold(model, last_cold_step)
-    assert not are_cold(model, last_cold_step + 1)
-
-
-def test_a_model_without_normalisation_is_never_cold():
-    assert not are_cold(keras.Sequential([keras.layers.Dense(1)]), 0)
-
-
 def _score(model: keras.Model, pairs) -> float:
     losses = [
         np.asarray(mean_squared_error(original, model(deformed, training=False)))
@@ -83,17 +68,15 @@ def _score(model: keras.Model, pairs) -> float:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("momentum", [0.9, 0.99])
-def test_sixty_steps_store_statistics_as_good_as_recalibrated_ones(
-    momentum, tmp_path, rng
-):
+def test_sixty_steps_store_statistics_as_good_as_recalibrated_ones(tmp_path, rng):
     for fold, count in ((0, 240), (5, 48)):
-        blocks = rng.random((count, 4, 4, 4), np.float32)
-        cubes = blocks.repeat(4, 1).repeat(4, 2).repeat(4, 3)
+        # Cubes differ as those of lung and of muscle do.
+        blocks = rng.random((count, 4, 4, 4)) * rng.random((count, 1, 1, 1)) ** 2
+        cubes = blocks.astype(np.float32).repeat(4, 1).repeat(4, 2).repeat(4, 3)
         np.save(tmp_path / f"bat_{count}_s_16x16x16_{fold}.npy", cubes)
     cubes = open_cubes(tmp_path)
     config = PretrainConfig(
-        base_filters=4, batch_size=4, max_steps=60, bn_momentum=momentum
+        base_filters=4, batch_size=4, max_steps=60, bn_momentum=0.99
     )
     path = pretrain(cubes, tmp_path, config, {})
     model = keras.saving.load_model(path)

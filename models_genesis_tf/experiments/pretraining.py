@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +13,14 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from models_genesis_tf.config import (
+    LEARNING_RATES,
     TRANSFORM_PRESETS,
     PretrainConfig,
     TransformConfig,
 )
 from models_genesis_tf.experiments import run_folder
 from models_genesis_tf.imaging import panels
-from models_genesis_tf.imaging.cube_files import CubeSet, patient_of
+from models_genesis_tf.imaging.cube_files import CubeSet, patients_of
 from models_genesis_tf.imaging.cube_splits import Split, split_cubes
 from models_genesis_tf.models.losses import mean_squared_error
 from models_genesis_tf.models.saving import save_model
@@ -74,10 +76,13 @@ def pretrain(cubes: CubeSet, folder: Path, config: PretrainConfig, facts: dict) 
     print(
         f"{len(split.train)} cubes train, {len(split.valid)} validate: {split.notice}"
     )
-    record = run_folder.describe_software() | facts | _describe_data(cubes, split)
+    cases = _list_cases(cubes, split)
+    record = run_folder.describe_software() | facts
+    record |= _describe_data(cubes, split, cases)
     record |= {"settings": dataclasses.asdict(config), "finished": False}
     run = _Run(cubes, split, folder, config, facts)
     record |= {"devices": run.describe_devices(), "precision": "float32"}
+    run_folder.write_rows(folder / "split.csv", cases)
     run_folder.write_json(folder / "run.json", record)
     start = time.perf_counter()
     progress = run.run()
@@ -117,9 +122,12 @@ class _Run:
         keras.utils.set_random_seed(config.seed)
         with strategy.scope():
             model = build_unet3d(
-                cubes.cube_shape, config.base_filters, config.bn_momentum
+                cubes.cube_shape,
+                config.base_filters,
+                config.bn_momentum,
+                synchronized=strategy.num_replicas_in_sync > 1,
             )
-            optimizer = keras.optimizers.SGD(config.learning_rate, momentum=MOMENTUM)
+            optimizer = _make_optimizer(config)
         self._trainer = Trainer(
             model, optimizer, mean_squared_error, strategy, config.batch_size
         )
@@ -142,27 +150,30 @@ class _Run:
     def run(self) -> Progress:
         """Trains until the last epoch or step, or until the loss stays level."""
         config = self._config
-        progress = Progress(0, 0, config.learning_rate)
+        rate = float(self._trainer.optimizer.learning_rate)
+        progress = Progress(0, 0, rate)
         batches = iter(self._trainer.distribute(self._training_batches(0)))
         epoch_steps = max(1, len(self._split.train) // config.batch_size)
-        last = min(
-            config.epochs * epoch_steps, config.max_steps or config.epochs * epoch_steps
-        )
+        last = config.epochs * epoch_steps
+        if config.max_steps is not None:
+            last = min(last, config.max_steps)
+        epochs = math.ceil(last / epoch_steps)
         while progress.step < last and progress.stopping.wait < config.stop_patience:
             steps = min(epoch_steps, last - progress.step)
-            progress = self._run_epoch(
-                progress, batches, steps, -(-last // epoch_steps)
-            )
+            progress = self._run_epoch(progress, batches, steps, epochs)
+        self._board.close()
         return progress
 
-    def _run_epoch(self, progress: Progress, batches, steps: int, of: int) -> Progress:
+    def _run_epoch(
+        self, progress: Progress, batches, steps: int, epochs: int
+    ) -> Progress:
         start = time.perf_counter()
         epoch, rate = progress.epoch + 1, progress.learning_rate
         self._trainer.optimizer.learning_rate = rate
-        with tqdm(total=steps, desc=f"epoch {epoch}/{of}", disable=None) as bar:
+        with tqdm(total=steps, desc=f"epoch {epoch}/{epochs}", disable=None) as bar:
             loss = self._trainer.train(batches, steps, bar.update)
         step = progress.step + steps
-        self._warm_statistics(step)
+        self._recalibrate(step)
         valid_loss = self._trainer.validate(self._valid)
         seconds = time.perf_counter() - start
         self._record(epoch, step, loss, valid_loss, rate, steps, seconds)
@@ -188,13 +199,12 @@ class _Run:
             start_step,
         )
 
-    def _warm_statistics(self, step: int) -> None:
-        if batch_statistics.are_cold(self._trainer.model, step):
-            inputs = (deformed for deformed, _ in self._training_batches(step))
-            batch_statistics.recalibrate(
-                self._trainer.model,
-                itertools.islice(inputs, _RECALIBRATION_BATCHES),
-            )
+    def _recalibrate(self, step: int) -> None:
+        """Takes the statistics of batch normalisation over the batches to come."""
+        inputs = (deformed for deformed, _ in self._training_batches(step))
+        batch_statistics.recalibrate(
+            self._trainer.model, itertools.islice(inputs, _RECALIBRATION_BATCHES)
+        )
 
     def _record(self, epoch, step, loss, valid_loss, rate, steps, seconds) -> None:
         row = {
@@ -246,6 +256,14 @@ class _Run:
             panels.save_restoration_panel(samples / f"cube_{number}.png", *cube)
 
 
+def _make_optimizer(config: PretrainConfig) -> keras.optimizers.Optimizer:
+    rate = config.learning_rate
+    rate = LEARNING_RATES[config.optimizer] if rate is None else rate
+    if config.optimizer == "adam":
+        return keras.optimizers.Adam(rate)
+    return keras.optimizers.SGD(rate, momentum=MOMENTUM)
+
+
 def _first_pairs(
     cubes: CubeSet, valid: np.ndarray, seed: int, transforms: TransformConfig
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -256,17 +274,31 @@ def _first_pairs(
     return originals.numpy(), deformed.numpy()
 
 
-def _describe_data(cubes: CubeSet, split: Split) -> dict:
+def _list_cases(cubes: CubeSet, split: Split) -> list[dict[str, str]]:
+    """The scans of both parts with their patients: the rows of split.csv."""
+    parts = {"train": split.train, "valid": split.valid}
     seen = {
         part: sorted(set(cubes.sources[indices].tolist()))
-        for part, indices in (("train", split.train), ("valid", split.valid))
+        for part, indices in parts.items()
     }
+    patients = patients_of(sorted(set().union(*seen.values())))
+    return [
+        {"case": source, "patient": patients[source], "split": part}
+        for part, sources in seen.items()
+        for source in sources
+    ]
+
+
+def _describe_data(cubes: CubeSet, split: Split, cases: list[dict[str, str]]) -> dict:
+    def listed(column: str) -> dict[str, list[str]]:
+        return {
+            part: sorted({case[column] for case in cases if case["split"] == part})
+            for part in ("train", "valid")
+        }
+
     return {
         "data_fingerprint": run_folder.fingerprint(cubes.files),
         "cubes": {"train": len(split.train), "valid": len(split.valid)},
-        "series": seen,
-        "patients": {
-            part: sorted({patient_of(source) for source in sources})
-            for part, sources in seen.items()
-        },
+        "series": listed("case"),
+        "patients": listed("patient"),
     }

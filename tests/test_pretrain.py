@@ -1,0 +1,286 @@
+"""`pretrain` as a user types it: cubes, scans or nothing in, a run folder out."""
+
+import functools
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from absl import flags
+from absl.testing import flagsaver
+
+from models_genesis_tf import pretrain
+from models_genesis_tf.config import PretrainConfig
+from models_genesis_tf.errors import InputError
+from models_genesis_tf.experiments import run_folder
+from models_genesis_tf.imaging.volumes import new_volume, write_volume
+from models_genesis_tf.phantoms import luna16
+
+COMMAND = "models_genesis_tf.pretrain"
+QUICK = ("--acceptance=none", "--num_workers=1")
+SMALL = ("--cube_size=16,16,16", "--base_filters=2", "--batch_size=2", "--epochs=1")
+
+
+def _write_cubes(folder: Path) -> Path:
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for fold in (0, 5):
+        cubes = rng.random((4, 16, 16, 16), np.float32)
+        np.save(folder / f"bat_4_s_16x16x16_{fold}.npy", cubes)
+    return folder
+
+
+def _write_scans(folder: Path) -> Path:
+    rng = np.random.default_rng(0)
+    for name in ("first", "second", "third"):
+        array = rng.integers(-1000, 1000, (24, 24, 20)).astype(np.int16)
+        volume = new_volume(array, (1, 1, 2), (0, 0, 0))
+        write_volume(folder / f"{name}.nii.gz", array, volume)
+    return folder
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch) -> Path:
+    """An empty current folder without data sets."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MODELS_GENESIS_DATA", raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def command(place, monkeypatch):
+    """Runs the command in this process, from parsing on."""
+
+    def run(*arguments: str) -> None:
+        argv = [COMMAND, *arguments]
+        monkeypatch.setattr(sys, "argv", argv)
+        with flagsaver.flagsaver():
+            flags.FLAGS.unparse_flags()
+            flags.FLAGS(argv)
+            pretrain.main()
+
+    return run
+
+
+@pytest.fixture
+def prepared(command, monkeypatch):
+    """Runs the command up to training and gives what training would get."""
+
+    def run(*arguments: str) -> SimpleNamespace:
+        calls = []
+
+        def train(cubes, folder, config, facts):
+            calls.append(SimpleNamespace(cubes=cubes, config=config, facts=facts))
+            run_folder.write_json(folder / "run.json", {"finished": False})
+            return folder / "model.keras"
+
+        monkeypatch.setattr("models_genesis_tf.experiments.pretraining.pretrain", train)
+        command(*arguments)
+        return calls[0]
+
+    return run
+
+
+@pytest.fixture
+def small_phantoms(monkeypatch):
+    """Two small patients in place of ten; too small for the official rule."""
+    write = functools.partial(luna16.write, size=luna16.MIN_SIZE)
+    monkeypatch.setattr(luna16, "write", write)
+    monkeypatch.setattr(pretrain, "_PHANTOM_CASES", 2)
+
+
+def _type(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", COMMAND, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+    )
+
+
+def test_cubes_become_a_run_folder_and_a_second_start_changes_nothing(
+    command, place, capsys
+):
+    _write_cubes(place / "cubes")
+    arguments = ("--data_dir=cubes", "--output_dir=run", *SMALL)
+    command(*arguments)
+    run = place / "run"
+    assert capsys.readouterr().out.splitlines()[-1] == "run/model.keras"
+    names = {path.name for path in run.iterdir()}
+    assert names == {
+        "flags.cfg",
+        "run.json",
+        "history.csv",
+        "timing.csv",
+        "split.csv",
+        "model.keras",
+        "samples",
+        "tensorboard",
+    }
+    record = json.loads((run / "run.json").read_text())
+    assert record["finished"] is True and record["synthetic"] is False
+    before = {path: path.stat() for path in [run, *run.rglob("*")]}
+    again = _type(*arguments, cwd=place)
+    assert again.returncode == 0
+    assert again.stdout == "finished already, nothing to do: run/model.keras\n"
+    assert {path: path.stat() for path in [run, *run.rglob("*")]} == before
+
+
+def test_flags_become_the_settings_of_the_run(prepared, place):
+    _write_cubes(place / "cubes")
+    call = prepared(
+        "--data_dir=cubes",
+        "--scheme=painting",
+        "--transform_preset=miccai2019",
+        "--train_folds=5",
+        "--valid_folds=0",
+        "--learning_rate=0.5",
+        "--seed=7",
+    )
+    assert call.config == PretrainConfig(
+        scheme="painting",
+        transform_preset="miccai2019",
+        train_folds=(5,),
+        valid_folds=(0,),
+        learning_rate=0.5,
+        seed=7,
+    )
+    assert call.facts == {"synthetic": False}
+    assert len(call.cubes) == 8
+    assert (place / "runs" / "pretrain" / "flags.cfg").is_file()
+
+
+def test_scans_are_cut_into_cubes_inside_the_run(prepared, place):
+    _write_scans(place / "scans")
+    call = prepared(
+        "--data_dir=scans",
+        "--output_dir=run",
+        "--acceptance=none",
+        "--window=ct",
+        "--cubes_per_volume=3",
+        "--exclude=third*",
+        "--num_workers=1",
+        *SMALL,
+    )
+    assert set(call.cubes.sources) == {"first", "second"}
+    assert len(call.cubes) == 6 and call.cubes.cube_shape == (16, 16, 16, 1)
+    assert (place / "run" / "cubes" / "cubes.json").is_file()
+
+
+@pytest.mark.parametrize("data_dir", [(), ("--data_dir=phantom",)])
+def test_without_data_phantoms_are_made_and_demonstration_settings_taken(
+    prepared, place, small_phantoms, capsys, data_dir
+):
+    call = prepared(*data_dir, "--output_dir=run", "--epochs=3", *QUICK)
+    lines = capsys.readouterr().out.splitlines()
+    assert "synthetic scans" in lines[0] and "https://" in lines[0]
+    assert "synthetic scans" in lines[-1]
+    assert call.facts == {"synthetic": True}
+    assert call.cubes.cube_shape == (48, 48, 24, 1)
+    assert call.config.base_filters == 8
+    assert call.config.epochs == 3  # given, and so not the demonstration's
+    assert len(list((place / "data" / "phantom" / "luna16").rglob("*.mhd"))) == 2
+
+
+def test_recorded_flags_replay_a_demonstration_as_it_was(
+    prepared, place, small_phantoms
+):
+    first = prepared("--output_dir=run", "--seed=4", "--restart", *QUICK)
+    assert "restart" not in (place / "run" / "flags.cfg").read_text()
+    (place / "data" / "luna16").mkdir()  # real data came, the record stays synthetic
+    second = prepared("--flagfile=run/flags.cfg", "--output_dir=again")
+    assert second.config == first.config
+    assert second.facts == first.facts
+    assert second.cubes.cube_shape == first.cubes.cube_shape
+    recorded = [
+        re.sub(r"--output_dir=.*", "", (place / name / "flags.cfg").read_text())
+        for name in ("run", "again")
+    ]
+    assert recorded[0] == recorded[1]
+
+
+def test_data_that_are_found_are_real_and_recorded(prepared, place):
+    (place / "data").mkdir()
+    _write_cubes(place / "data" / "luna16")
+    call = prepared("--output_dir=run")
+    assert call.facts == {"synthetic": False}
+    assert call.config == PretrainConfig()
+    assert "--data_dir=data/luna16\n" in (place / "run" / "flags.cfg").read_text()
+
+
+def test_an_unfinished_run_is_refused_until_restarted(prepared, place):
+    _write_cubes(place / "cubes")
+    arguments = ("--data_dir=cubes", "--output_dir=run")
+    prepared(*arguments)
+    (place / "run" / "history.csv").touch()
+    with pytest.raises(InputError, match="--restart.*Received: --output_dir=run"):
+        prepared(*arguments)
+    prepared(*arguments, "--restart")
+    assert not (place / "run" / "history.csv").exists()
+
+
+def test_a_mistyped_data_dir_can_be_put_right_in_the_same_folder(prepared, place):
+    _write_cubes(place / "cubes")
+    with pytest.raises(InputError, match="Received: .*cubs"):
+        prepared("--data_dir=cubs", "--output_dir=run")
+    prepared("--data_dir=cubes", "--output_dir=run")
+
+
+def test_bad_input_is_one_line_that_names_it_and_exit_code_1(place):
+    (place / "empty").mkdir()
+    (place / "file").touch()
+    (place / "wrong").mkdir()
+    np.save(place / "wrong" / "bat_2_s_16x16x16_0.npy", np.zeros((2, 16, 16, 8), "f4"))
+    _write_cubes(place / "cubes")
+    for arguments, rule, received in (
+        (["--data_dir=absent"], "--data_dir", "absent"),
+        (["--data_dir=empty"], "--data_dir", "empty"),
+        (["--data_dir=wrong"], "shape", "bat_2_s_16x16x16_0.npy"),
+        (
+            ["--data_dir=cubes", "--cube_size=64,64,30"],
+            "multiples of 8, such as 64,64,32",
+            "--cube_size=64,64,30",
+        ),
+        (
+            ["--data_dir=cubes", "--output_dir=file/run"],
+            "can be written",
+            "--output_dir=file/run",
+        ),
+        (["--data_dir=cubes", "--train_folds=0,x"], "numbers", "--train_folds=0,x"),
+    ):
+        done = _type("--output_dir=run", *arguments, cwd=place)
+        assert done.returncode == 1, arguments
+        errors = [line for line in done.stderr.splitlines() if "error:" in line]
+        assert len(errors) == 1 and "Traceback" not in done.stderr, done.stderr
+        assert rule in errors[0]
+        assert received in errors[0].split("Received:")[1]
+
+
+# Logical devices have to be made before TensorFlow starts.
+TWO_DEVICES = """
+import tensorflow as tf
+from models_genesis_tf.pretrain import cli
+
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(
+    cpu, [tf.config.LogicalDeviceConfiguration()] * 2
+)
+cli()
+"""
+
+
+@pytest.mark.slow
+def test_a_batch_that_two_devices_cannot_share_is_refused(place):
+    _write_cubes(place / "cubes")
+    arguments = ["--data_dir=cubes", "--strategy=mirrored", "--batch_size=3"]
+    done = subprocess.run(
+        [sys.executable, "-c", TWO_DEVICES, *arguments], capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert "error: --batch_size counts all devices" in done.stderr
+    assert "Received: --batch_size=3" in done.stderr
+    assert not (place / "runs" / "pretrain" / "run.json").exists()
