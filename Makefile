@@ -20,7 +20,8 @@ demo: .venv/installed
 	$(RUN) -m models_genesis_tf.make_phantoms --dataset=luna16 --cases=10 \
 		--output_dir=demo/scans
 	$(RUN) -m models_genesis_tf.extract_cubes --data_dir=demo/scans \
-		--output_dir=demo/cubes --cube_size=48,48,24 --cubes_per_volume=16
+		--output_dir=demo/cubes --cube_size=32,32,16 --cubes_per_volume=32 \
+		--acceptance=foreground
 	$(RUN) -m models_genesis_tf.preview \
 		--input=$$(ls demo/scans/subset0/*.mhd | head -n 1) --output=demo/preview.png
 	$(RUN) -m models_genesis_tf.pretrain --flagfile=flags/pretrain_demo.cfg \

@@ -19,7 +19,6 @@ _HOMES = {
     "TRANSFORM_PRESETS": "config",
     "TransformConfig": "config",
     "build_unet3d": "models.unet3d",
-    "extract_cubes": "experiments.extraction",
     "genesis_pair": "transforms.pairs",
     "open_cubes": "imaging.cube_files",
     "read_volume": "imaging.volumes",

@@ -10,14 +10,9 @@ from models_genesis_tf import run_flags
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.experiments import data_folders
 from models_genesis_tf.experiments.extraction import extract_cubes
-from models_genesis_tf.phantoms import luna16
-
-_DEMO = {"cube_size": "48,48,24", "cubes_per_volume": 16}
-_PHANTOM_CASES = 10
-_LUNA16_PAGE = "https://luna16.grand-challenge.org"
 
 run_flags.define_data_dir()
-run_flags.define_output_dir("runs/extract_cubes")
+run_flags.define_output_dir()
 run_flags.define_scan_filters()
 run_flags.define_cube_flags()
 run_flags.define_num_workers()
@@ -32,21 +27,16 @@ flags.DEFINE_string(
 
 def main() -> None:
     """Reads the flags, finds the scans, extracts."""
+    run_flags.set_defaults({"output_dir": "runs/extract_cubes"})
     values = flags.FLAGS
     data = data_folders.find_data(values.data_dir, "luna16")
     if data.synthetic:
-        run_flags.set_defaults(_DEMO)
+        run_flags.set_defaults(data_folders.DEMO_CUBES)
     config = run_flags.cube_config()
     folds = run_flags.parse_folds("folds", values.folds)
     shard = _parse_shard(values.shard)
     if data.synthetic:
-        print(
-            f"synthetic scans in {data.path}, demonstration settings; for real ones "
-            f"give --data_dir, such as LUNA16 from {_LUNA16_PAGE}"
-        )
-        data_folders.make_once(
-            data.path, lambda path: luna16.write(path, _PHANTOM_CASES)
-        )
+        data_folders.make_chest_phantoms(data.path)
     files = extract_cubes(
         data.path,
         values.output_dir,

@@ -10,29 +10,25 @@ from pathlib import Path
 from absl import flags
 
 from models_genesis_tf import run_flags
-from models_genesis_tf.config import (
-    SCHEMES,
-    CubeConfig,
-    PretrainConfig,
-)
+from models_genesis_tf.config import SCHEMES, CubeConfig, PretrainConfig
 from models_genesis_tf.experiments import data_folders, run_folder
 from models_genesis_tf.experiments.extraction import extract_cubes
+from models_genesis_tf.experiments.scan_folders import find_scans
 from models_genesis_tf.imaging.cube_files import is_cube_folder, open_cubes
-from models_genesis_tf.phantoms import luna16
+from models_genesis_tf.imaging.cube_splits import LUNA16_TEST_FOLDS
 
 _DEFAULT = PretrainConfig()
-_DEMO = {
-    "base_filters": 8,
+# As in flags/pretrain_demo.cfg.
+_DEMO = data_folders.DEMO_CUBES | {
+    "base_filters": 4,
     "batch_size": 4,
-    "epochs": 6,
-    "cube_size": "48,48,24",
-    "cubes_per_volume": 16,
+    "epochs": 30,
+    "optimizer": "adam",
+    "learning_rate": 0.01,
 }
-_PHANTOM_CASES = 10
-_LUNA16_PAGE = "https://luna16.grand-challenge.org"
 
 run_flags.define_data_dir()
-run_flags.define_output_dir("runs/pretrain")
+run_flags.define_output_dir()
 run_flags.define_scan_filters()
 run_flags.define_cube_flags()
 run_flags.define_num_workers()
@@ -49,6 +45,7 @@ flags.DEFINE_boolean(
 
 def main() -> None:
     """Reads the flags, finds or cuts the cubes, trains."""
+    run_flags.set_defaults({"output_dir": "runs/pretrain"})
     values = flags.FLAGS
     folder = Path(values.output_dir)
     if run_folder.is_finished(folder) and not values.restart:
@@ -78,13 +75,7 @@ def _find_cubes(
 ) -> Path:
     """The folder of cubes: the data themselves, or cut from them into the run."""
     if data.synthetic:
-        print(
-            f"synthetic scans in {data.path}, demonstration settings; for real ones "
-            f"give --data_dir, such as LUNA16 from {_LUNA16_PAGE}"
-        )
-        data_folders.make_once(
-            data.path, lambda path: luna16.write(path, _PHANTOM_CASES)
-        )
+        data_folders.make_chest_phantoms(data.path)
     if is_cube_folder(data.path):
         return data.path
     values = flags.FLAGS
@@ -94,9 +85,20 @@ def _find_cubes(
         config,
         values.include,
         values.exclude,
+        _folds_to_cut(data.path),
         num_workers=values.num_workers,
     )
     return folder / "cubes"
+
+
+def _folds_to_cut(data_dir: Path) -> list[int] | None:
+    """All folds but LUNA16's test folds, which stay untouched unless they are named."""
+    values = flags.FLAGS
+    scans = find_scans(data_dir, values.include, values.exclude)
+    named = [int(fold) for fold in values.train_folds + values.valid_folds]
+    kept = {fold for fold in LUNA16_TEST_FOLDS if fold not in named}
+    folds = {scan.fold for scan in scans if not (scan.luna16 and scan.fold in kept)}
+    return sorted(folds) or None
 
 
 def _configs() -> tuple[PretrainConfig, CubeConfig]:

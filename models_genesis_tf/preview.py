@@ -19,7 +19,7 @@ flags.DEFINE_string(
     "output", None, "PNG file to write; unset, <scan>_preview.png in --output_dir."
 )
 run_flags.define_input()
-run_flags.define_output_dir(".")
+run_flags.define_output_dir()
 run_flags.define_cube_flags()
 run_flags.define_transform_preset()
 run_flags.define_seed()
@@ -27,6 +27,7 @@ run_flags.define_seed()
 
 def main() -> None:
     """Reads the flags and draws."""
+    run_flags.set_defaults({"output_dir": "."})
     values = flags.FLAGS
     if not values.input:
         raise InputError("preview takes --input=SCAN. Received: none")

@@ -70,9 +70,15 @@ def define_seed() -> None:
     )
 
 
-def define_output_dir(default: str | None = None) -> None:
-    """Defines --output_dir; without a default the command chooses one itself."""
-    _define(flags.DEFINE_string, "output_dir", default, "Folder to write to.")
+def define_output_dir() -> None:
+    """Defines --output_dir; a command sets its own default when it starts."""
+    _define(
+        flags.DEFINE_string,
+        "output_dir",
+        None,
+        "Folder to write to; unset, runs/<command> for pretrain and extract_cubes and "
+        "the current folder for preview.",
+    )
 
 
 def define_input() -> None:

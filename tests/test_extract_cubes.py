@@ -9,6 +9,7 @@ import pytest
 from absl.testing import flagsaver
 
 from models_genesis_tf import extract_cubes
+from models_genesis_tf.experiments import data_folders
 from models_genesis_tf.imaging.volumes import new_volume, write_volume
 from models_genesis_tf.phantoms import luna16
 
@@ -168,9 +169,9 @@ def test_a_scan_that_is_too_thin_ends_with_code_1_and_the_reason(command, tmp_pa
 def small_phantoms(monkeypatch, tmp_path):
     """Phantoms take no time, and a bare folder to work in."""
     small = functools.partial(luna16.write, size=(128, 128, 64))
-    monkeypatch.setattr(extract_cubes.luna16, "write", small)
-    monkeypatch.setattr(extract_cubes, "_PHANTOM_CASES", 1)
-    monkeypatch.setitem(extract_cubes._DEMO, "cube_size", "24,24,8")
+    monkeypatch.setattr(luna16, "write", small)
+    monkeypatch.setattr(data_folders, "PHANTOM_CASES", 1)
+    monkeypatch.setitem(data_folders.DEMO_CUBES, "cube_size", "24,24,8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MODELS_GENESIS_DATA", raising=False)
     return tmp_path

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -30,3 +31,8 @@ def test_importing_the_package_loads_no_library():
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_no_public_name_hides_a_command():
+    modules = {path.stem for path in Path(models_genesis_tf.__file__).parent.iterdir()}
+    assert not modules & set(models_genesis_tf.__all__)

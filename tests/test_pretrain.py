@@ -16,7 +16,7 @@ from absl.testing import flagsaver
 from models_genesis_tf import pretrain
 from models_genesis_tf.config import PretrainConfig
 from models_genesis_tf.errors import InputError
-from models_genesis_tf.experiments import run_folder
+from models_genesis_tf.experiments import data_folders, run_folder
 from models_genesis_tf.imaging.volumes import new_volume, write_volume
 from models_genesis_tf.phantoms import luna16
 
@@ -90,7 +90,7 @@ def small_phantoms(monkeypatch):
     """Two small patients in place of ten; too small for the official rule."""
     write = functools.partial(luna16.write, size=luna16.MIN_SIZE)
     monkeypatch.setattr(luna16, "write", write)
-    monkeypatch.setattr(pretrain, "_PHANTOM_CASES", 2)
+    monkeypatch.setattr(data_folders, "PHANTOM_CASES", 2)
 
 
 def _type(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess:
@@ -180,8 +180,8 @@ def test_without_data_phantoms_are_made_and_demonstration_settings_taken(
     assert "synthetic scans" in lines[0] and "https://" in lines[0]
     assert "synthetic scans" in lines[-1]
     assert call.facts == {"synthetic": True}
-    assert call.cubes.cube_shape == (48, 48, 24, 1)
-    assert call.config.base_filters == 8
+    assert call.cubes.cube_shape == (32, 32, 16, 1)
+    assert call.config.base_filters == 4
     assert call.config.epochs == 3  # given, and so not the demonstration's
     assert len(list((place / "data" / "phantom" / "luna16").rglob("*.mhd"))) == 2
 
@@ -201,6 +201,17 @@ def test_recorded_flags_replay_a_demonstration_as_it_was(
         for name in ("run", "again")
     ]
     assert recorded[0] == recorded[1]
+
+
+def test_the_test_folds_of_luna16_are_not_even_cut_unless_named(prepared, place):
+    for subset in (0, 5, 7, 9):
+        _write_scans(place / "luna" / f"subset{subset}")
+    arguments = ("--data_dir=luna", "--cube_size=16,16,16", *QUICK)
+    call = prepared(*arguments, "--output_dir=usual")
+    assert set(call.cubes.folds.tolist()) == {0, 5}
+    named = ("--train_folds=7", "--valid_folds=5")
+    call = prepared(*arguments, *named, "--output_dir=named")
+    assert set(call.cubes.folds.tolist()) == {0, 5, 7}
 
 
 def test_data_that_are_found_are_real_and_recorded(prepared, place):

@@ -5,7 +5,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from models_genesis_tf.phantoms import luna16
+
 PHANTOM = "phantom"
+PHANTOM_CASES = 10
+# Cubes of a demonstration: small, and with more to restore than lung alone has.
+DEMO_CUBES = {
+    "cube_size": "32,32,16",
+    "cubes_per_volume": 32,
+    "acceptance": "foreground",
+}
+_LUNA16_PAGE = "https://luna16.grand-challenge.org"
 
 
 @dataclass(frozen=True)
@@ -52,3 +62,16 @@ def make_once(path: Path, make: Callable[[Path], None]) -> None:
         part = path.with_name(f".{path.name}.{os.getpid()}.part")
         make(part)
         os.replace(part, path)
+
+
+def make_chest_phantoms(path: Path) -> None:
+    """Makes the synthetic chest CTs of a demonstration, once, and says so.
+
+    Args:
+      path: The folder, as from `find_data`.
+    """
+    print(
+        f"synthetic scans in {path}, demonstration settings; for real ones give "
+        f"--data_dir, such as LUNA16 from {_LUNA16_PAGE}"
+    )
+    make_once(path, lambda part: luna16.write(part, PHANTOM_CASES))
