@@ -57,9 +57,8 @@ def main() -> None:
     else:
         run_flags.set_defaults({"data_dir": str(data.path)})
     config, cube_config = _configs()
-    folder = run_folder.start_run(
-        folder, run_flags.replayable_flags(leave_out=["restart"]), values.restart
-    )
+    recorded = run_flags.replayable_flags(leave_out=["restart"])
+    folder = run_folder.start_run(folder, recorded, values.restart, data.path)
     cubes = open_cubes(_find_cubes(data, folder, cube_config))
     # TensorFlow takes seconds to load; --help and the processes that read scans and
     # import this module need not wait for it.

@@ -203,6 +203,15 @@ def test_recorded_flags_replay_a_demonstration_as_it_was(
     assert recorded[0] == recorded[1]
 
 
+def test_a_restart_never_removes_the_data_it_is_to_read(prepared, place):
+    (place / "run").mkdir()
+    cubes = _write_cubes(place / "run" / "cubes")
+    arguments = ("--data_dir=run/cubes", "--output_dir=run", "--restart")
+    with pytest.raises(InputError, match="the data lie elsewhere.*run/cubes"):
+        prepared(*arguments)
+    assert len(list(cubes.glob("*.npy"))) == 2
+
+
 def test_the_test_folds_of_luna16_are_not_even_cut_unless_named(prepared, place):
     for subset in (0, 5, 7, 9):
         _write_scans(place / "luna" / f"subset{subset}")

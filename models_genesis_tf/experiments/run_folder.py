@@ -70,22 +70,34 @@ def is_finished(folder: Path) -> bool:
     return path.is_file() and json.loads(path.read_text()).get("finished", False)
 
 
-def start_run(folder: str | Path, flags_text: str, restart: bool) -> Path:
+def start_run(
+    folder: str | Path, flags_text: str, restart: bool, data_dir: Path | None = None
+) -> Path:
     """Makes a run folder ready.
 
     Args:
       folder: Where the run writes.
       flags_text: What `--flagfile` replays the run with.
       restart: Whether an earlier run's files there are removed first, its cubes too.
+      data_dir: What the run will read, which a restart must not remove.
 
     Returns:
       The folder, with `flags.cfg` in it.
 
     Raises:
-      InputError: If it cannot be written or holds a run that did not end.
+      InputError: If it cannot be written, holds a run that did not end, or a restart
+        would remove the data.
     """
     folder = make_folder(folder)
     if restart:
+        parts = {(folder / name).resolve() for name in _PARTS}
+        if data_dir is not None:
+            data_dir = Path(data_dir).resolve()
+            if parts & {data_dir, *data_dir.parents}:
+                raise InputError(
+                    "--restart removes what a run wrote to --output_dir, so the data "
+                    f"lie elsewhere. Received: --data_dir={data_dir}"
+                )
         for name in _PARTS:
             _remove(folder / name)
     elif (folder / "run.json").exists():  # written when training begins
