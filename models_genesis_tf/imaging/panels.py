@@ -82,8 +82,10 @@ def save_restoration_panel(
         f"deformed (MSE {_squared_error(deformed, original):.4f})": deformed,
         f"restored (MSE {_squared_error(restored, original):.4f})": restored,
     }
-    figure = Figure(figsize=(7.5, 7.5), layout="constrained")
-    grid = figure.subplots(3, 3, squeeze=False)
+    shapes = [plane_slice(original, plane).shape for plane in PLANES]
+    heights = [rows / columns for rows, columns in shapes]
+    figure = Figure(figsize=(7.5, 0.5 + 2.5 * sum(heights)), layout="constrained")
+    grid = figure.subplots(3, 3, height_ratios=heights)
     for column, (title, cube) in enumerate(columns.items()):
         for row, plane in enumerate(PLANES):
             axes = grid[row, column]
