@@ -85,14 +85,11 @@ def save_preview(
 
 def _judge_windows(array, rule, config: CubeConfig, rng):
     """Draws windows until both kinds fill a row; gives them and the share taken."""
-    size_x, size_y, depth = config.cube_size
-    looked_at = (size_x, size_y, depth + (rule.name == "chest_ct"))
+    depth = config.cube_size[2]
+    looked_at = cube_sampling.looked_at_size(rule, config.cube_size)
     kinds: dict[bool, list[tuple[int, int, int]]] = {True: [], False: []}
     for _ in range(_TRIES):
-        start = tuple(
-            int(rng.integers(low, high + 1))
-            for low, high in zip(rule.first, rule.last, strict=True)
-        )
+        start = cube_sampling.draw_start(rule, rng)
         window = cube_sampling.crop(array, start, looked_at, -np.inf)
         kinds[bool(acceptance.accepts(rule, window, depth))].append(start)
         if min(map(len, kinds.values())) >= 3 * _SHOWN:

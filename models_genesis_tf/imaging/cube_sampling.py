@@ -116,6 +116,39 @@ def choose_window(
     return windows.WINDOWS["ct" if hounsfield else "percentile"]
 
 
+def looked_at_size(
+    rule: acceptance.Rule, cube_size: tuple[int, int, int]
+) -> tuple[int, int, int]:
+    """Sides of the window that a rule judges: chest_ct looks one slice ahead.
+
+    Args:
+      rule: The scan's rule of acceptance.
+      cube_size: Sides of a cube in voxels.
+
+    Returns:
+      Sides x, y, z in voxels.
+    """
+    size_x, size_y, depth = cube_size
+    return size_x, size_y, depth + (rule.name == "chest_ct")
+
+
+def draw_start(rule: acceptance.Rule, rng: np.random.Generator) -> tuple[int, int, int]:
+    """Draws where a window starts, uniformly over the places of a rule.
+
+    Args:
+      rule: The scan's rule of acceptance.
+      rng: Generator to draw from.
+
+    Returns:
+      Its first voxel x, y, z.
+    """
+    x, y, z = (
+        int(rng.integers(low, high + 1))
+        for low, high in zip(rule.first, rule.last, strict=True)
+    )
+    return x, y, z
+
+
 def draw_starts(
     array: np.ndarray,
     rule: acceptance.Rule,
@@ -135,18 +168,15 @@ def draw_starts(
     Returns:
       The accepted places, each once, and the share of tissue in each window.
     """
-    size_x, size_y, depth = config.cube_size
-    looked_at = (size_x, size_y, depth + (rule.name == "chest_ct"))
+    depth = config.cube_size[2]
+    looked_at = looked_at_size(rule, config.cube_size)
     num_places = np.prod(np.subtract(rule.last, rule.first) + 1)
     starts: dict[tuple[int, int, int], float] = {}
     tried = set()
     for _ in range(TRIES_PER_CUBE * config.cubes_per_volume):
         if len(starts) == config.cubes_per_volume or len(tried) == num_places:
             break
-        start = tuple(
-            int(rng.integers(low, high + 1))
-            for low, high in zip(rule.first, rule.last, strict=True)
-        )
+        start = draw_start(rule, rng)
         if start in tried:
             continue
         tried.add(start)
