@@ -9,7 +9,9 @@ and gives the same pairs for any number of parallel calls and of workers.
 """
 
 import functools
+import math
 import os
+import weakref
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -20,6 +22,7 @@ from models_genesis_tf.errors import InputError
 from models_genesis_tf.transforms.pairs import genesis_pair
 
 _BATCHES_AHEAD = 2
+_ALIGNMENT = 64
 Pair = tuple[np.ndarray, np.ndarray]
 
 
@@ -77,7 +80,7 @@ def training_pairs(
       config: Rates and sizes of the transforms.
       batch_size: Pairs per step over all workers, a multiple of `num_workers`.
       start_step: The step to begin at.
-      parallel_calls: Pairs made at the same time; None means one per core.
+      parallel_calls: Batches made at the same time; None means one per core.
       worker: This worker's number; it takes the pairs i with
         i % num_workers == worker.
       num_workers: How many workers share the stream.
@@ -96,10 +99,10 @@ def training_pairs(
         )
     first = start_step * batch_size + worker
     positions = tf.data.Dataset.range(first, np.iinfo(np.int64).max, num_workers)
+    positions = positions.batch(batch_size // num_workers, drop_remainder=True)
     make_pair = functools.partial(training_pair, cubes, indices, seed, config)
-    pairs = _map_pairs(positions, make_pair, _shape(cubes, indices), parallel_calls)
-    share = batch_size // num_workers
-    return pairs.batch(share, drop_remainder=True).prefetch(_BATCHES_AHEAD)
+    shape = (batch_size // num_workers, *_cube_shape(cubes, indices))
+    return _map_batches(positions, make_pair, shape, parallel_calls)
 
 
 def validation_pairs(
@@ -124,10 +127,10 @@ def validation_pairs(
     Raises:
       InputError: If there is no cube.
     """
-    positions = tf.data.Dataset.range(len(indices))
+    positions = tf.data.Dataset.range(len(indices)).batch(batch_size)
     make_pair = functools.partial(validation_pair, cubes, indices, seed, config)
-    pairs = _map_pairs(positions, make_pair, _shape(cubes, indices), None)
-    return pairs.batch(batch_size).prefetch(_BATCHES_AHEAD)
+    shape = (min(batch_size, len(indices)), *_cube_shape(cubes, indices))
+    return _map_batches(positions, make_pair, shape)
 
 
 @functools.lru_cache(maxsize=4)
@@ -136,30 +139,68 @@ def _permutation(seed: int, epoch: int, size: int) -> np.ndarray:
     return np.random.default_rng([seed, 1, epoch]).permutation(size)
 
 
-def _shape(cubes, indices: Sequence[int]) -> tuple[int, ...]:
+def _cube_shape(cubes, indices: Sequence[int]) -> tuple[int, ...]:
     """Shape (x, y, z, channel) of the cubes, seen on the first one."""
     if len(indices) == 0:
         raise InputError("a stream of pairs takes one cube or more. Received: none")
     return cubes[int(indices[0])].shape
 
 
-def _map_pairs(
+class _Buffers:
+    """Memory for batches, used again once TensorFlow lets go of what lay there.
+
+    Fresh memory for every batch costs page faults, for which the threads of a process
+    wait on each other. TensorFlow takes an array without copying it if it is aligned.
+    """
+
+    def __init__(self, shape: tuple[int, ...]):
+        self._shape = shape
+        self._unused: list[np.ndarray] = []
+
+    def take(self, count: int) -> np.ndarray:
+        """Returns float32 memory for `count` pairs' cubes; it comes back by itself."""
+        try:
+            buffer = self._unused.pop()
+        except IndexError:
+            buffer = _aligned_empty(self._shape)
+        batch = buffer[:count]
+        weakref.finalize(batch, self._unused.append, buffer)
+        return batch
+
+
+def _aligned_empty(shape: tuple[int, ...]) -> np.ndarray:
+    """An empty float32 array that starts at a multiple of `_ALIGNMENT` bytes."""
+    size = math.prod(shape) * np.dtype(np.float32).itemsize
+    memory = np.empty(size + _ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % _ALIGNMENT
+    return memory[start : start + size].view(np.float32).reshape(shape)
+
+
+def _map_batches(
     positions: tf.data.Dataset,
     make_pair: Callable[[int], Pair],
     shape: tuple[int, ...],
-    parallel_calls: int | None,
+    parallel_calls: int | None = None,
 ) -> tf.data.Dataset:
-    """Maps positions to pairs, in order, several at the same time.
+    """Maps batches of positions to batches of pairs, in order, several at a time.
+
+    `shape` is that of a full batch; the last one may hold fewer pairs.
 
     Every worker already takes its own share, so tf.data must not divide it again. And
     there is nothing to tune: its tuner only delays the end of an iterator by a second.
     """
+    batch_shape = (positions.element_spec.shape[0], *shape[1:])
+    buffers = _Buffers(shape)
 
-    def pair_at(position):
-        deformed, original = tf.numpy_function(
-            make_pair, [position], (tf.float32, tf.float32)
-        )
-        return tf.ensure_shape(deformed, shape), tf.ensure_shape(original, shape)
+    def make_batch(batch: np.ndarray) -> Pair:
+        deformed, original = buffers.take(len(batch)), buffers.take(len(batch))
+        for k, position in enumerate(batch):
+            deformed[k], original[k] = make_pair(position)
+        return deformed, original
+
+    def batch_at(batch):
+        pairs = tf.numpy_function(make_batch, [batch], (tf.float32, tf.float32))
+        return tuple(tf.ensure_shape(part, batch_shape) for part in pairs)
 
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = (
@@ -167,5 +208,5 @@ def _map_pairs(
     )
     options.autotune.enabled = False
     calls = parallel_calls or os.cpu_count()
-    pairs = positions.map(pair_at, num_parallel_calls=calls, deterministic=True)
-    return pairs.with_options(options)
+    batches = positions.map(batch_at, num_parallel_calls=calls, deterministic=True)
+    return batches.prefetch(_BATCHES_AHEAD).with_options(options)
