@@ -1,12 +1,14 @@
 """Measures speed on this machine and prints it as JSON.
 
 `transforms` times each transform, `input` the ways to make batches of pairs, `extract`
-cutting cubes from a scan (--input, else a synthetic CT) beside reading it.
+cutting cubes from a scan (--input, else a synthetic CT) beside reading it, `step` a
+training step of the network in each of --precisions.
 
 Examples:
   python -m models_genesis_tf.benchmark transforms
   python -m models_genesis_tf.benchmark input --official_dir=ModelsGenesis
   python -m models_genesis_tf.benchmark extract --input=scan.nii.gz
+  python -m models_genesis_tf.benchmark step --base_filters=16 --batch_size=4
 """
 
 import json
@@ -17,21 +19,30 @@ from pathlib import Path
 from absl import flags
 
 from models_genesis_tf import run_flags
+from models_genesis_tf.config import PretrainConfig
 from models_genesis_tf.experiments.run_folder import (
     describe_software,
     make_folder,
     write_json,
 )
 
-BENCHMARKS = ("transforms", "input", "extract")
+BENCHMARKS = ("transforms", "input", "extract", "step")
+_BATCH_SIZE = 2  # small enough for a step of the official width on a CPU
 
 flags.DEFINE_string(
     "official_dir",
     None,
     "Clone of the official repository, whose transforms are timed in the same run.",
 )
+flags.DEFINE_list(
+    "precisions",
+    ["float32", "mixed_bfloat16"],
+    "Keras dtype policies whose training steps are timed in turn.",
+)
 run_flags.define_input()
 run_flags.define_output_dir()
+run_flags.define_cube_size()
+run_flags.define_step_size(PretrainConfig())
 
 
 def main(name: str) -> None:
@@ -54,7 +65,7 @@ def main(name: str) -> None:
 
 
 def _measure(name: str) -> dict:
-    """Imports what is measured only then: one of them needs TensorFlow."""
+    """Imports what is measured only then: some of it needs TensorFlow."""
     values = flags.FLAGS
     if name == "transforms":
         from models_genesis_tf.benchmarks import transforms
@@ -64,6 +75,15 @@ def _measure(name: str) -> dict:
         from models_genesis_tf.benchmarks import input
 
         return input.measure(values.official_dir)
+    if name == "step":
+        from models_genesis_tf.benchmarks import step
+
+        return step.measure(
+            values.base_filters,
+            values.batch_size,
+            run_flags.cube_size(),
+            precisions=values.precisions,
+        )
     from models_genesis_tf.benchmarks import extract
 
     return extract.measure(values.input)
@@ -79,6 +99,7 @@ def _processor() -> str:
 
 def cli() -> None:
     """Runs the command."""
+    run_flags.set_defaults({"batch_size": _BATCH_SIZE})
     run_flags.run(main, BENCHMARKS)
 
 

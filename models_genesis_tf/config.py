@@ -146,6 +146,14 @@ class PretrainConfig:
       train_folds: Folds trained on, or None for the default split.
       valid_folds: Folds validated on, or None.
       strategy: "auto", "none" or "mirrored".
+      cross_device_ops: How several GPUs add up gradients: "auto", "nccl",
+        "hierarchical" or "one_device".
+      precision: "auto", "float32", "mixed_bfloat16" or "mixed_float16".
+      jit_compile: Whether XLA compiles the training step.
+      deterministic: Whether TensorFlow keeps to operations that give the same bits on
+        every run.
+      checkpoint_every: Steps between checkpoints inside an epoch; 0 leaves those at
+        its end.
       seed: From which weights, order and transforms follow.
     """
 
@@ -163,4 +171,9 @@ class PretrainConfig:
     train_folds: tuple[int, ...] | None = None
     valid_folds: tuple[int, ...] | None = None
     strategy: str = "auto"
+    cross_device_ops: str = "auto"
+    precision: str = "auto"
+    jit_compile: bool = False
+    deterministic: bool = False
+    checkpoint_every: int = 0
     seed: int = 0

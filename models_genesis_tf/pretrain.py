@@ -1,5 +1,7 @@
 """Pre-trains a 3D U-Net to restore deformed cubes.
 
+The same command again goes on with a run that was stopped or killed.
+
 Example:
   python -m models_genesis_tf.pretrain --data_dir=scans --output_dir=runs/mine
 """
@@ -11,11 +13,9 @@ from absl import flags
 
 from models_genesis_tf import run_flags
 from models_genesis_tf.config import SCHEMES, CubeConfig, PretrainConfig
+from models_genesis_tf.errors import InputError
 from models_genesis_tf.experiments import data_folders, run_folder
-from models_genesis_tf.experiments.extraction import extract_cubes
-from models_genesis_tf.experiments.scan_folders import find_scans
-from models_genesis_tf.imaging.cube_files import is_cube_folder, open_cubes
-from models_genesis_tf.imaging.cube_splits import LUNA16_TEST_FOLDS
+from models_genesis_tf.experiments.run_cubes import find_cubes
 
 _DEFAULT = PretrainConfig()
 # As in flags/pretrain_demo.cfg.
@@ -26,6 +26,17 @@ _DEMO = data_folders.DEMO_CUBES | {
     "optimizer": "adam",
     "learning_rate": 0.01,
 }
+
+# What says where and how a run is computed, not what: it goes on on another machine.
+_MAY_CHANGE = (
+    "data_dir",
+    "output_dir",
+    "num_workers",
+    "strategy",
+    "cross_device_ops",
+    "jit_compile",
+    "checkpoint_every",
+)
 
 run_flags.define_data_dir()
 run_flags.define_output_dir()
@@ -41,63 +52,74 @@ flags.DEFINE_list("valid_folds", [], "Folds validated on, such as 5,6.")
 flags.DEFINE_boolean(
     "restart", False, "Remove an earlier run in --output_dir, its cubes too, first."
 )
+flags.DEFINE_integer(
+    "replay",
+    None,
+    "Train nothing, but draw this pair of the training stream, counted from 0, in "
+    "--output_dir/samples.",
+    lower_bound=0,
+)
 
 
 def main() -> None:
     """Reads the flags, finds or cuts the cubes, trains."""
     run_flags.set_defaults({"output_dir": "runs/pretrain"})
     values = flags.FLAGS
-    folder = Path(values.output_dir)
-    if run_folder.is_finished(folder) and not values.restart:
-        print(f"finished already, nothing to do: {folder / 'model.keras'}")
-        return
+    with run_folder.sole_writer(values.output_dir):
+        _run(Path(values.output_dir))
+
+
+def _run(folder: Path) -> None:
+    values = flags.FLAGS
     data = data_folders.find_data(values.data_dir, "luna16")
     if data.synthetic:
         run_flags.set_defaults(_DEMO | {"data_dir": data_folders.PHANTOM})
     else:
         run_flags.set_defaults({"data_dir": str(data.path)})
     config, cube_config = _configs()
-    recorded = run_flags.replayable_flags(leave_out=["restart"])
-    folder = run_folder.start_run(folder, recorded, values.restart, data.path)
-    cubes = open_cubes(_find_cubes(data, folder, cube_config))
+    recorded = run_flags.replayable_flags(leave_out=["restart", "replay"])
+    replaying = values.replay is not None
+    if replaying or not values.restart:
+        _check_same_flags(folder, recorded)
+        if run_folder.is_finished(folder) and not replaying:
+            print(f"finished already, nothing to do: {folder / 'model.keras'}")
+            return
+    if not replaying:
+        run_folder.start_run(folder, recorded, values.restart, data.path)
+    cubes = find_cubes(
+        data,
+        folder,
+        cube_config,
+        values.include,
+        values.exclude,
+        values.train_folds + values.valid_folds,
+        values.num_workers,
+    )
     # TensorFlow takes seconds to load; --help and the processes that read scans and
     # import this module need not wait for it.
-    from models_genesis_tf.experiments.pretraining import pretrain
+    from models_genesis_tf.experiments import pretraining
 
-    print(pretrain(cubes, folder, config, {"synthetic": data.synthetic}))
-    if data.synthetic:
+    if replaying:
+        print(pretraining.replay(cubes, folder, config, values.replay))
+        return
+    facts = {"synthetic": data.synthetic}
+    model = pretraining.pretrain(cubes, folder, config, facts)
+    if model:
+        print(model)
+    if model and data.synthetic:
         print("trained on synthetic scans: a demonstration, not a model for use")
 
 
-def _find_cubes(
-    data: data_folders.DataFolder, folder: Path, config: CubeConfig
-) -> Path:
-    """The folder of cubes: the data themselves, or cut from them into the run."""
-    if data.synthetic:
-        data_folders.make_chest_phantoms(data.path)
-    if is_cube_folder(data.path):
-        return data.path
-    values = flags.FLAGS
-    extract_cubes(
-        data.path,
-        folder / "cubes",
-        config,
-        values.include,
-        values.exclude,
-        _folds_to_cut(data.path),
-        num_workers=values.num_workers,
-    )
-    return folder / "cubes"
-
-
-def _folds_to_cut(data_dir: Path) -> list[int] | None:
-    """All folds but LUNA16's test folds, which stay untouched unless they are named."""
-    values = flags.FLAGS
-    scans = find_scans(data_dir, values.include, values.exclude)
-    named = [int(fold) for fold in values.train_folds + values.valid_folds]
-    kept = {fold for fold in LUNA16_TEST_FOLDS if fold not in named}
-    folds = {scan.fold for scan in scans if not (scan.luna16 and scan.fold in kept)}
-    return sorted(folds) or None
+def _check_same_flags(folder: Path, recorded: str) -> None:
+    began_with = run_folder.flags_of(folder)
+    if began_with is None:
+        return
+    differing = run_flags.differing_flags(recorded, began_with, _MAY_CHANGE)
+    if differing:
+        raise InputError(
+            "a run goes on with the flags it began with; --restart begins it anew, "
+            f"another --output_dir a second one. Received: {', '.join(differing)}"
+        )
 
 
 def _configs() -> tuple[PretrainConfig, CubeConfig]:

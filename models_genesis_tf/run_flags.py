@@ -19,6 +19,7 @@ from models_genesis_tf.config import (
 )
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.imaging.windows import parse_window
+from models_genesis_tf.models.precision import PRECISIONS
 
 # A flag defined here belongs to the command that asked for it, in its --help too.
 flags.disclaim_key_flags()
@@ -56,6 +57,36 @@ def replayable_flags(leave_out: Sequence[str] = ()) -> str:
         holder.serialize() for holder in holders if holder.name not in leave_out
     )
     return "\n".join(line for line in lines if line) + "\n"
+
+
+def differing_flags(text: str, other: str, leave_out: Sequence[str] = ()) -> list[str]:
+    """Compares two flagfiles of this command.
+
+    Args:
+      text: As from `replayable_flags`.
+      other: The same of an earlier run.
+      leave_out: Names of flags that may differ.
+
+    Returns:
+      One part of a message for each flag that differs, by name.
+    """
+    ours, theirs = _lines_by_name(text), _lines_by_name(other)
+    return [
+        f"{ours.get(name, f'--{name} unset')} "
+        f"(began with {theirs.get(name, f'--{name} unset')})"
+        for name in sorted(ours.keys() | theirs.keys())
+        if name not in leave_out and ours.get(name) != theirs.get(name)
+    ]
+
+
+def _lines_by_name(text: str) -> dict[str, str]:
+    lines = {}
+    for line in text.splitlines():
+        name = line.removeprefix("--").partition("=")[0]
+        if name not in flags.FLAGS:  # a boolean that is off is written as --no<name>
+            name = name.removeprefix("no")
+        lines[name] = line
+    return lines
 
 
 def define_seed() -> None:
@@ -121,14 +152,19 @@ def define_num_workers() -> None:
     )
 
 
-def define_cube_flags() -> None:
-    """Defines the flags that say which cubes are cut from scans."""
+def define_cube_size() -> None:
+    """Defines --cube_size."""
     _define(
         flags.DEFINE_list,
         "cube_size",
         ["64", "64", "32"],
         "Sides x,y,z of a cube in voxels, each a multiple of 8.",
     )
+
+
+def define_cube_flags() -> None:
+    """Defines the flags that say which cubes are cut from scans."""
+    define_cube_size()
     _define(
         flags.DEFINE_integer,
         "cubes_per_volume",
@@ -183,15 +219,28 @@ def define_transform_preset() -> None:
     )
 
 
+def define_step_size(default) -> None:
+    """Defines --base_filters and --batch_size.
+
+    Args:
+      default: Settings with a field for each of these flags.
+    """
+    for name, text in (
+        ("base_filters", "Filters of the first convolution; 32 is the official width."),
+        ("batch_size", "Examples per step over all devices."),
+    ):
+        value = getattr(default, name)
+        _define(flags.DEFINE_integer, name, value, text, lower_bound=1)
+
+
 def define_training_flags(default) -> None:
     """Defines the flags that say how a network is trained.
 
     Args:
       default: Settings with a field for each of these flags but --max_steps.
     """
+    define_step_size(default)
     for name, text in (
-        ("base_filters", "Filters of the first convolution; 32 is the official width."),
-        ("batch_size", "Examples per step over all devices."),
         ("epochs", "Most passes over the training examples."),
         ("reduce_patience", "Epochs without a lower val_loss until the rate halves."),
         ("stop_patience", "Epochs without a lower val_loss until training stops."),
@@ -238,6 +287,42 @@ def define_training_flags(default) -> None:
         "mirrored trains on all GPUs of the machine, none on one device; auto is "
         "mirrored with two GPUs or more.",
     )
+    _define(
+        flags.DEFINE_enum,
+        "cross_device_ops",
+        default.cross_device_ops,
+        ["auto", "nccl", "hierarchical", "one_device"],
+        "How GPUs add up gradients; hierarchical is the way out where NCCL fails.",
+    )
+    _define(
+        flags.DEFINE_enum,
+        "precision",
+        default.precision,
+        list(PRECISIONS),
+        "auto is mixed_bfloat16 where the hardware computes it, mixed_float16 on "
+        "older GPUs with tensor cores, else float32; weights, loss and saved models "
+        "are float32 in each.",
+    )
+    _define(
+        flags.DEFINE_boolean,
+        "jit_compile",
+        default.jit_compile,
+        "Compile the training step with XLA; about three times slower on CPUs.",
+    )
+    _define(
+        flags.DEFINE_boolean,
+        "deterministic",
+        default.deterministic,
+        "Keep to operations that give the same bits on every run; slower on GPUs.",
+    )
+    _define(
+        flags.DEFINE_integer,
+        "checkpoint_every",
+        default.checkpoint_every,
+        "Steps between checkpoints; there is one at each epoch's end besides, and 0 "
+        "leaves it at those.",
+        lower_bound=0,
+    )
 
 
 def training_config(default):
@@ -260,10 +345,35 @@ def training_config(default):
         "learning_rate",
         "bn_momentum",
         "strategy",
+        "cross_device_ops",
+        "precision",
+        "jit_compile",
+        "deterministic",
+        "checkpoint_every",
     )
     return dataclasses.replace(
         default, **{name: flags.FLAGS[name].value for name in names}
     )
+
+
+def cube_size() -> tuple[int, int, int]:
+    """Turns --cube_size into sides.
+
+    Returns:
+      Sides x, y, z in voxels.
+
+    Raises:
+      InputError: If they are not three positive multiples of 8.
+    """
+    values = flags.FLAGS.cube_size
+    size = parse_numbers("cube_size", values, 3, int)
+    if any(side % 8 for side in size):
+        nearest = ",".join(str(max(8, round(side / 8) * 8)) for side in size)
+        raise InputError(
+            "--cube_size takes sides that are multiples of 8, such as "
+            f"{nearest}. Received: --cube_size={','.join(values)}"
+        )
+    return size
 
 
 def cube_config() -> CubeConfig:
@@ -276,13 +386,7 @@ def cube_config() -> CubeConfig:
       InputError: If a value breaks its rule.
     """
     values = flags.FLAGS
-    size = parse_numbers("cube_size", values.cube_size, 3, int)
-    if any(side % 8 for side in size):
-        nearest = ",".join(str(max(8, round(side / 8) * 8)) for side in size)
-        raise InputError(
-            "--cube_size takes sides that are multiples of 8, such as "
-            f"{nearest}. Received: --cube_size={','.join(values.cube_size)}"
-        )
+    size = cube_size()
     spacing = None
     if values.spacing:
         spacing = parse_numbers("spacing", values.spacing, 3, float)

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from models_genesis_tf.benchmarks import extract, input, official, transforms
+from models_genesis_tf.benchmarks import extract, input, official, step, transforms
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.imaging.volumes import new_volume, write_volume
 
@@ -73,6 +73,33 @@ def test_extraction_is_measured_beside_reading_with_its_own_peak_memory(tmp_path
     assert [path.name for path in tmp_path.iterdir()] == ["scan.nii.gz"]
 
 
+def test_steps_are_timed_in_each_precision_and_compared_with_float32():
+    result = step.measure(2, 2, (24, 8, 8), steps=2)
+    seconds, rates = result["seconds_per_step"], result["cubes_per_second"]
+    assert set(seconds) == set(rates) == {"float32", "mixed_bfloat16"}
+    for name, value in seconds.items():
+        assert rates[name] == pytest.approx(2 / value, rel=0.05)
+    ratio = seconds["mixed_bfloat16"] / seconds["float32"]
+    assert result["ratios"] == {
+        "mixed_bfloat16_over_float32": pytest.approx(ratio, rel=0.05)
+    }
+    alone = step.measure(2, 1, (8, 8, 8), steps=1, precisions=("float32",))
+    assert alone["ratios"] == {}
+
+
+@pytest.mark.parametrize(
+    ("precisions", "size", "message"),
+    [
+        ((), 24, "--precisions takes some of.*Received: --precisions="),
+        (("auto",), 24, "--precisions takes some of.*Received: --precisions=auto"),
+        (("mixed_bfloat16",), 16, "24 voxels or more.*Received: 16 voxels"),
+    ],
+)
+def test_precisions_that_cannot_be_timed_are_refused(precisions, size, message):
+    with pytest.raises(InputError, match=message):
+        step.measure(2, 2, (size, 8, 8), precisions=precisions)
+
+
 def test_the_command_prints_json_with_machine_and_versions(tmp_path):
     command = [sys.executable, "-m", "models_genesis_tf.benchmark"]
     done = subprocess.run(
@@ -90,6 +117,6 @@ def test_the_command_prints_json_with_machine_and_versions(tmp_path):
         done = subprocess.run([*command, *words], capture_output=True, text=True)
         assert done.returncode == 1
         assert done.stderr == (
-            "error: the command takes one of transforms, input, extract. "
+            "error: the command takes one of transforms, input, extract, step. "
             f"Received: {' '.join(words) or 'none'}\n"
         )

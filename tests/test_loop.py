@@ -1,5 +1,7 @@
 """The explicit loop takes the steps that gradient descent with momentum takes."""
 
+import time
+
 import keras
 import numpy as np
 import pytest
@@ -56,10 +58,11 @@ def test_steps_equal_sgd_with_momentum_and_the_loss_is_their_mean(trainer, rng):
     twin.set_weights(trainer.model.get_weights())
     batches = _batches(rng, (2, 2, 2))
     done = []
-    loss = trainer.train(iter(batches), 3, lambda: done.append(1))
+    trained = trainer.train(iter(batches), 3, 10.0, lambda: done.append(1))
     weights, losses = _reference(twin, batches)
-    assert loss == pytest.approx(np.mean(losses), rel=1e-5)
-    assert len(done) == 3
+    assert trained.total == pytest.approx(10.0 + np.sum(losses), rel=1e-5)
+    assert trained.steps == len(done) == 3
+    assert 0 <= trained.waited <= trained.seconds
     for own, expected in zip(trainer.model.get_weights(), weights, strict=True):
         np.testing.assert_allclose(own, expected, rtol=1e-3, atol=1e-5)
 
@@ -67,7 +70,7 @@ def test_steps_equal_sgd_with_momentum_and_the_loss_is_their_mean(trainer, rng):
 def test_only_the_steps_asked_for_are_taken(trainer, rng):
     batches = iter(_batches(rng, (2, 2, 2)))
     before = int(trainer.optimizer.iterations)
-    trainer.train(batches, 2, lambda: None)
+    trainer.train(batches, 2)
     assert int(trainer.optimizer.iterations) == before + 2
     assert len(list(batches)) == 1
 
@@ -92,7 +95,7 @@ def test_learning_rate_can_change_between_epochs(trainer, rng):
     for slot in trainer.optimizer.variables[2:]:  # after iterations and rate: momenta
         slot.assign(np.zeros(slot.shape))
     before = [weight.numpy() for weight in trainer.model.trainable_weights]
-    trainer.train(iter(_batches(rng, (2,))), 1, lambda: None)
+    trainer.train(iter(_batches(rng, (2,))), 1)
     trainer.optimizer.learning_rate = RATE
     for weight, expected in zip(trainer.model.trainable_weights, before, strict=True):
         np.testing.assert_array_equal(weight, expected)
@@ -104,7 +107,78 @@ def test_a_loss_that_is_no_number_stops_training_and_validation(trainer, rng, va
     broken = (inputs, targets + value)
     with pytest.raises(NonFiniteLoss, match="--learning_rate.*Received: loss="):
         trainer.validate([broken])
-    before = trainer.model.get_weights()
+    before = trainer.state()
     with pytest.raises(InputError, match="Received: loss="):
-        trainer.train(iter([broken]), 1, lambda: None)
-    trainer.model.set_weights(before)
+        trainer.train(iter([broken]), 1)
+    trainer.set_state(before)
+
+
+@pytest.mark.parametrize("at", [0, 3, 13, 24])
+def test_a_loss_that_is_no_number_says_at_which_step(trainer, rng, at):
+    state = trainer.state()
+    batches = _batches(rng, (2,) * 25)
+    inputs, targets = batches[at]
+    batches[at] = inputs, targets * np.nan
+    with pytest.raises(NonFiniteLoss) as caught:
+        trainer.train(iter(batches), 25)
+    assert caught.value.step == at
+    trainer.set_state(state)
+
+
+def test_a_call_that_is_ended_early_tells_how_far_it_came(trainer, rng):
+    batches = iter(_batches(rng, (2,) * 4))
+    done = []
+    trained = trainer.train(batches, 4, 0.0, lambda: done.append(1) or len(done) == 2)
+    assert trained.steps == 2 and len(list(batches)) == 2
+
+
+def test_two_calls_that_hand_the_sum_on_give_the_sum_of_one_bit_for_bit(trainer, rng):
+    state, batches = trainer.state(), _batches(rng, (2,) * 7)
+    whole = trainer.train(iter(batches), 7).total
+    trainer.set_state(state)
+    first = trainer.train(iter(batches[:3]), 3)
+    assert trainer.train(iter(batches[3:]), 4, first.total).total == whole
+
+
+def test_a_state_that_is_set_gives_the_same_steps_again(trainer, rng):
+    state, batches = trainer.state(), _batches(rng, (2, 2))
+    assert len(state["model"]) == len(trainer.model.weights)
+    trainer.train(iter(batches), 2)
+    after = trainer.state()
+    trainer.set_state(state)
+    trainer.train(iter(batches), 2)
+    for name, values in trainer.state().items():
+        for own, expected in zip(values, after[name], strict=True):
+            np.testing.assert_array_equal(own, expected)
+        assert any(
+            not np.array_equal(own, earlier)
+            for own, earlier in zip(values, state[name], strict=True)
+        )
+
+
+def test_waiting_for_input_is_told_apart(trainer, rng):
+    def slowly():
+        for batch in _batches(rng, (2, 2)):
+            time.sleep(0.1)
+            yield batch
+
+    trained = trainer.train(slowly(), 2)
+    assert 0.2 <= trained.waited <= trained.seconds
+
+
+def test_xla_takes_the_same_step(rng):
+    results = []
+    for jit_compile in (False, True):
+        keras.utils.set_random_seed(3)
+        own = Trainer(
+            build_unet3d(SHAPE, 2),
+            keras.optimizers.SGD(RATE, momentum=MOMENTUM),
+            mean_squared_error,
+            tf.distribute.get_strategy(),
+            batch_size=2,
+            jit_compile=jit_compile,
+        )
+        batches = _batches(np.random.default_rng(0), (2, 2))
+        results.append(own.train(iter(batches), 2).total)
+    assert results[0] == pytest.approx(results[1], rel=1e-5)
+    assert results[0] > 0

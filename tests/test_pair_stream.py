@@ -1,5 +1,8 @@
 """Element i of the stream is a pure function of the seed and of i."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -167,3 +170,46 @@ def test_a_batch_that_workers_cannot_share_and_an_empty_set_are_refused(cubes):
         training_pairs(cubes, [], SEED, CONFIG, 4)
     with pytest.raises(InputError, match="one cube or more"):
         validation_pairs(cubes, [], SEED, CONFIG, 4)
+
+
+# One epoch of the whole stream; prints the anonymous memory at its end and its peak.
+EPOCH = """
+import sys
+from pathlib import Path
+from models_genesis_tf.config import TransformConfig
+from models_genesis_tf.imaging.cube_files import open_cubes
+from models_genesis_tf.pipelines.pair_stream import training_pairs
+
+def anonymous_kilobytes():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon"))
+
+cubes = open_cubes(Path(sys.argv[1]))
+stream = training_pairs(cubes, range(len(cubes)), 0, TransformConfig(), 8)
+peak = 0
+for number, _ in enumerate(stream.take(len(cubes) // 8)):
+    if number % 20 == 0:
+        peak = max(peak, anonymous_kilobytes())
+print(len(cubes), number + 1, max(peak, anonymous_kilobytes()))
+"""
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_number_of_cubes(tmp_path):
+    peaks = {}
+    for count in (200, 20_000):
+        folder = tmp_path / str(count)
+        folder.mkdir()
+        path = folder / f"bat_{count}_s_64x64x32_0.npy"
+        # A file of 10 GB that takes no room: its zeros are never written.
+        np.lib.format.open_memmap(path, "w+", np.float32, (count, 64, 64, 32))
+        done = subprocess.run(
+            [sys.executable, "-c", EPOCH, str(folder)],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        cubes, batches, kilobytes = map(int, done.stdout.split())
+        assert (cubes, batches) == (count, count // 8)
+        peaks[count] = kilobytes / 1000
+    assert peaks[20_000] < peaks[200] + 300  # MB

@@ -118,16 +118,26 @@ def test_cubes_become_a_run_folder_and_a_second_start_changes_nothing(
         "timing.csv",
         "split.csv",
         "model.keras",
+        "checkpoint",
         "samples",
         "tensorboard",
+        ".lock",
     }
     record = json.loads((run / "run.json").read_text())
     assert record["finished"] is True and record["synthetic"] is False
-    before = {path: path.stat() for path in [run, *run.rglob("*")]}
+
+    def state() -> dict:
+        stats = {path: path.stat() for path in [run, *run.rglob("*")]}
+        return {
+            path: (stat.st_ino, stat.st_size, stat.st_mtime_ns)
+            for path, stat in stats.items()
+        }
+
+    before = state()
     again = _type(*arguments, cwd=place)
     assert again.returncode == 0
     assert again.stdout == "finished already, nothing to do: run/model.keras\n"
-    assert {path: path.stat() for path in [run, *run.rglob("*")]} == before
+    assert state() == before
 
 
 def test_flags_become_the_settings_of_the_run(prepared, place):
@@ -232,15 +242,68 @@ def test_data_that_are_found_are_real_and_recorded(prepared, place):
     assert "--data_dir=data/luna16\n" in (place / "run" / "flags.cfg").read_text()
 
 
-def test_an_unfinished_run_is_refused_until_restarted(prepared, place):
+def test_an_unfinished_run_goes_on_and_a_restart_begins_anew(prepared, place):
     _write_cubes(place / "cubes")
     arguments = ("--data_dir=cubes", "--output_dir=run")
     prepared(*arguments)
     (place / "run" / "history.csv").touch()
-    with pytest.raises(InputError, match="--restart.*Received: --output_dir=run"):
-        prepared(*arguments)
+    prepared(*arguments)
+    assert (place / "run" / "history.csv").exists()
     prepared(*arguments, "--restart")
     assert not (place / "run" / "history.csv").exists()
+
+
+def test_other_flags_in_the_same_folder_are_refused_one_by_one(prepared, place):
+    _write_cubes(place / "cubes")
+    arguments = ("--data_dir=cubes", "--output_dir=run")
+    prepared(*arguments, "--epochs=3", "--max_steps=7", "--deterministic")
+    before = (place / "run" / "flags.cfg").read_text()
+    with pytest.raises(InputError) as caught:
+        prepared(*arguments, "--epochs=4")
+    rule, received = str(caught.value).split("Received: ")
+    assert "flags it began with" in rule and "--restart" in rule
+    assert received == (
+        "--nodeterministic (began with --deterministic), "
+        "--epochs=4 (began with --epochs=3), "
+        "--max_steps unset (began with --max_steps=7)"
+    )
+    assert (place / "run" / "flags.cfg").read_text() == before
+
+
+def test_a_run_goes_on_from_another_place_on_other_devices(prepared, place):
+    _write_cubes(place / "cubes")
+    prepared("--data_dir=cubes", "--output_dir=run")
+    (place / "run").rename(place / "moved")
+    (place / "cubes").rename(place / "data")
+    moved = ("--data_dir=data", f"--output_dir={place / 'moved'}")
+    prepared(*moved, "--strategy=none", "--checkpoint_every=5", "--num_workers=2")
+    prepared(*moved, "--cross_device_ops=hierarchical", "--jit_compile")
+
+
+def test_a_pair_is_drawn_without_training_and_even_a_restart_removes_nothing(
+    command, place, capsys
+):
+    _write_cubes(place / "cubes")
+    arguments = ("--data_dir=cubes", "--output_dir=run", *SMALL)
+    command(*arguments)
+    capsys.readouterr()
+    command(*arguments, "--replay=5", "--restart")
+    line = capsys.readouterr().out.strip()
+    assert line.startswith("pair 5: epoch 2, cube ")
+    assert line.endswith(": run/samples/pair_5.png")
+    assert (place / "run" / "samples" / "pair_5.png").is_file()
+    assert (place / "run" / "model.keras").is_file()
+    with pytest.raises(InputError, match="--batch_size=3 .began with --batch_size=2"):
+        command(*arguments, "--batch_size=3", "--replay=5")
+
+
+def test_a_finished_run_with_other_flags_is_no_finished_run(prepared, place):
+    _write_cubes(place / "cubes")
+    arguments = ("--data_dir=cubes", "--output_dir=run")
+    prepared(*arguments)
+    run_folder.write_json(place / "run" / "run.json", {"finished": True})
+    with pytest.raises(InputError, match="--epochs=4 .began with --epochs=10000"):
+        prepared(*arguments, "--epochs=4")
 
 
 def test_a_mistyped_data_dir_can_be_put_right_in_the_same_folder(prepared, place):

@@ -1,26 +1,34 @@
 """A pre-training run learns, keeps its best model, and writes what it did."""
 
 import csv
+import dataclasses
 import json
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from tensorflow.core.util import event_pb2
 from tensorflow.data import TFRecordDataset
 
 from models_genesis_tf.config import TRANSFORM_PRESETS, PretrainConfig
 from models_genesis_tf.errors import InputError
-from models_genesis_tf.experiments.pretraining import pretrain
+from models_genesis_tf.experiments.pretraining import pretrain, replay
 from models_genesis_tf.imaging.cube_files import open_cubes
+from models_genesis_tf.imaging.cube_splits import split_cubes
 from models_genesis_tf.imaging.fold_writer import FoldWriter
 from models_genesis_tf.models.saving import read_metadata
 from models_genesis_tf.pipelines.pair_stream import validation_pairs
-from models_genesis_tf.training.loop import NonFiniteLoss, Trainer
+from models_genesis_tf.training.loop import Trained, Trainer
 
 CONFIG = PretrainConfig(
-    base_filters=2, batch_size=4, epochs=4, learning_rate=0.1, seed=3
+    base_filters=2,
+    batch_size=4,
+    epochs=4,
+    learning_rate=0.1,
+    precision="float32",
+    seed=3,
 )
 
 
@@ -92,11 +100,26 @@ def test_the_record_says_what_ran_on_which_data(run):
     assert record["settings"]["base_filters"] == 2
     assert record["precision"] == "float32" and record["devices"]
     assert record["wall_seconds"] > 0 and record["pairs_per_second"] > 0
+    assert 0 <= record["input_wait_share"] < 1
+    assert [session["from_step"] for session in record["sessions"]] == [0]
     assert len(record["data_fingerprint"]) == 64
     assert {"python", "packages", "git_commit"} <= set(record)
     train, valid = (set(record["patients"][part]) for part in ("train", "valid"))
     assert train | valid == {f"patient{fold}" for fold in range(5)}
     assert len(valid) == 1 and not train & valid
+
+
+def test_the_losses_to_beat_are_those_of_a_constant_and_of_the_input(run, cubes):
+    record = json.loads((run / "run.json").read_text())
+    valid = np.flatnonzero(np.isin(cubes.sources, record["series"]["valid"]))
+    pairs = validation_pairs(
+        cubes, valid, CONFIG.seed, TRANSFORM_PRESETS["default"], 99
+    )
+    deformed, original = (part.numpy() for part in next(iter(pairs)))
+    losses = record["baselines"]
+    assert losses["constant"] == pytest.approx(original.var(), rel=1e-4)
+    changes = np.mean((deformed - original) ** 2)
+    assert losses["unchanged"] == pytest.approx(changes, rel=1e-4)
 
 
 def test_the_split_file_has_one_row_for_each_scan(run):
@@ -133,10 +156,17 @@ def test_the_folder_holds_panels_timing_and_curves_and_no_partial_file(run):
         for event in [event_pb2.Event.FromString(record.numpy())]
         for value in event.summary.value
     ]
-    assert sorted(seen) == [
-        (epoch, name)
-        for epoch in (1, 2, 3, 4)
-        for name in ("learning_rate", "loss", "val_loss")
+    curves = (
+        "input_wait_share",
+        "learning_rate",
+        "loss",
+        "pairs_per_second",
+        "seconds",
+    )
+    images = [entry for entry in seen if entry[1] == "restored"]
+    assert images and images[0][0] == 1
+    assert sorted(set(seen) - set(images)) == [
+        (epoch, name) for epoch in (1, 2, 3, 4) for name in (*curves, "val_loss")
     ]
 
 
@@ -155,18 +185,16 @@ def test_the_same_seed_gives_the_same_history_and_weights(run, cubes, tmp_path):
 def scripted(cubes, tmp_path, monkeypatch):
     """Runs with given validation losses; an epoch adds 1 to the last bias."""
 
-    def train(trainer, *_) -> float:
+    def train(trainer, batches, steps, total, after_step) -> Trained:
         trainer.model.get_layer("restoration_conv").bias.assign_add([1.0])
-        return 0.5
+        return Trained(steps, 0.5 * steps, seconds=2.0, waited=0.5)
 
     def run_script(losses: list[float], **settings) -> list[dict[str, str]]:
         values = iter(losses)
         monkeypatch.setattr(Trainer, "train", train)
         monkeypatch.setattr(Trainer, "validate", lambda *_: next(values))
-        monkeypatch.setattr(
-            "models_genesis_tf.training.batch_statistics.recalibrate", lambda *_: None
-        )
-        config = PretrainConfig(base_filters=2, batch_size=4, **settings)
+        monkeypatch.setattr(Trainer, "recalibrate", lambda *_: None)
+        config = dataclasses.replace(CONFIG, epochs=100, learning_rate=1.0, **settings)
         pretrain(cubes, tmp_path, config, {})
         return _history(tmp_path)
 
@@ -189,19 +217,76 @@ def test_steps_can_be_limited_inside_an_epoch(scripted):
     assert [int(row["step"]) for row in rows] == [12, 24, 30]
 
 
-def test_a_loss_that_is_no_number_stops_the_run_unfinished(tmp_path):
-    folder = _write_cubes(tmp_path / "cubes", patients=2, cubes_each=4)
-    for path in folder.glob("*.npy"):
-        np.load(path, mmap_mode="r+")[1:] = np.nan
+def _order(epoch: int, count: int) -> np.ndarray:
+    """The permutation of an epoch, as the law of the stream says."""
+    return np.random.default_rng([CONFIG.seed, 1, epoch]).permutation(count)
+
+
+def test_a_broken_cube_stops_the_run_is_named_and_can_be_drawn(tmp_path):
+    folder = _write_cubes(tmp_path / "cubes", patients=5, cubes_each=4)
+    split = split_cubes(open_cubes(folder), None, None)
+    cube_index = int(split.train[9])
+    fold, row = divmod(cube_index, 4)
+    np.load(folder / f"bat_4_s_16x16x16_{fold}.npy", mmap_mode="r+")[row, 5] = np.nan
+    broken, cubes = open_cubes(folder), len(split.train)
+    i = _order(0, cubes).tolist().index(9)
     run = tmp_path / "run"
     run.mkdir()
-    config = PretrainConfig(
-        base_filters=2, batch_size=4, epochs=1, scheme="autoencoder"
-    )
-    with pytest.raises(NonFiniteLoss):
-        pretrain(open_cubes(folder), run, config, {})
+    with pytest.raises(InputError) as caught:
+        pretrain(broken, run, CONFIG, {})
+    step = i // 4
+    rule, received = str(caught.value).split("Received: ")
+    assert f"Pair {i} holds values that are no finite numbers; --replay={i}" in rule
+    pairs = f"pairs {4 * step} to {4 * step + 3} of the stream"
+    assert received == f"loss=nan at step {step + 1}, {pairs}"
     assert json.loads((run / "run.json").read_text())["finished"] is False
     assert not (run / "model.keras").exists()
+    line = replay(broken, run, CONFIG, i)
+    path = run / "samples" / f"pair_{i}.png"
+    assert line == (
+        f"pair {i}: epoch 1, cube {cube_index} of patient{fold}/ct, values 256 of 4096 "
+        f"are no finite numbers: {path}"
+    )
+    assert path.read_bytes().startswith(b"\x89PNG")
+    later = replay(broken, run, CONFIG, cubes + 2)
+    second = split.train[_order(1, cubes)[2]]
+    assert later.startswith(f"pair {cubes + 2}: epoch 2, cube {second} of ")
+
+
+def test_a_rate_that_is_too_high_is_told_apart_from_a_broken_cube(
+    cubes, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(Trainer, "step", lambda *_: tf.constant(np.inf))
+    with pytest.raises(InputError, match="cubes are sound.*--learning_rate.*loss=inf"):
+        pretrain(cubes, tmp_path, CONFIG, {})
+
+
+def test_a_broken_validation_cube_is_found_before_training(tmp_path):
+    folder = _write_cubes(tmp_path / "cubes", patients=2, cubes_each=4)
+    valid = int(split_cubes(open_cubes(folder), None, None).valid[2])
+    fold, row = divmod(valid, 4)
+    np.load(folder / f"bat_4_s_16x16x16_{fold}.npy", mmap_mode="r+")[row, 5] = np.inf
+    run = tmp_path / "run"
+    run.mkdir()
+    with pytest.raises(InputError, match=f"Received: cube {valid} of patient{fold}/ct"):
+        pretrain(open_cubes(folder), run, CONFIG, {})
+    assert not (run / "run.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "way_out"), [(4, "--batch_size=3"), (1, "fewer --base_filters")]
+)
+def test_memory_that_runs_out_is_an_error_that_names_the_next_smaller_batch(
+    cubes, monkeypatch, tmp_path, batch_size, way_out
+):
+    def step(*_):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+    monkeypatch.setattr(Trainer, "step", step)
+    config = dataclasses.replace(CONFIG, batch_size=batch_size)
+    received = f"{way_out}.*Received: --batch_size={batch_size} over 1 device"
+    with pytest.raises(InputError, match=received):
+        pretrain(cubes, tmp_path, config, {})
 
 
 def test_cubes_that_do_not_fit_the_network_are_refused_before_anything_is_written(

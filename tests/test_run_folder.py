@@ -3,6 +3,8 @@
 import csv
 import json
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -18,12 +20,47 @@ def test_a_new_run_holds_its_flags(tmp_path):
     assert (folder / "flags.cfg").read_text() == "--epochs=2\n"
 
 
-def test_an_unfinished_run_is_refused_and_stays_as_it_was(tmp_path):
+def test_the_flags_of_a_run_are_known_once_training_began(tmp_path):
     run_folder.start_run(tmp_path, "--epochs=2\n", restart=False)
+    assert run_folder.flags_of(tmp_path) is None
     run_folder.write_json(tmp_path / "run.json", {"finished": False})
-    with pytest.raises(InputError, match=f"--restart.*--output_dir={tmp_path}"):
-        run_folder.start_run(tmp_path, "--epochs=3\n", restart=False)
-    assert (tmp_path / "flags.cfg").read_text() == "--epochs=2\n"
+    assert run_folder.flags_of(tmp_path) == "--epochs=2\n"
+
+
+def test_a_second_process_is_kept_out_while_the_first_one_writes(tmp_path):
+    folder = tmp_path / "run"
+    other = f"""
+import pathlib
+from models_genesis_tf.errors import InputError
+from models_genesis_tf.experiments.run_folder import sole_writer
+try:
+    with sole_writer(pathlib.Path({str(folder)!r})):
+        print("in")
+except InputError as error:
+    print(error)
+"""
+    command = [sys.executable, "-c", other]
+    with run_folder.sole_writer(folder):
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        assert f"another one does. Received: --output_dir={folder}" in done.stdout
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert done.stdout == "in\n"
+
+
+@pytest.mark.parametrize(("count", "kept"), [(2, "a\n1\n2\n"), (1, "a\n1\n")])
+def test_rows_are_cut_even_if_the_last_one_is_half_written(tmp_path, count, kept):
+    path = tmp_path / "history.csv"
+    path.write_text("a\n1\n2\n1")
+    run_folder.keep_rows(path, count)
+    assert path.read_text() == kept
+
+
+def test_no_row_kept_leaves_no_file(tmp_path):
+    path = tmp_path / "history.csv"
+    run_folder.keep_rows(path, 0)
+    path.write_text("a\n1\n")
+    run_folder.keep_rows(path, 0)
+    assert not path.exists()
 
 
 def test_a_run_whose_training_never_began_is_no_obstacle(tmp_path):
@@ -33,7 +70,7 @@ def test_a_run_whose_training_never_began_is_no_obstacle(tmp_path):
 
 
 def test_restart_removes_all_of_the_run_and_nothing_else(tmp_path):
-    for name in ("cubes", "samples", "tensorboard"):
+    for name in ("cubes", "samples", "tensorboard", "checkpoint"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "file").touch()
     for name in ("run.json", "history.csv", "timing.csv", "split.csv", "model.keras"):

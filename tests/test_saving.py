@@ -39,12 +39,7 @@ assert "models_genesis_tf" not in sys.modules
 
 def _build(policy: str, synchronized: bool, rng: np.random.Generator) -> keras.Model:
     """A model whose statistics and scales are not the initial ones."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy)
-    try:
-        model = build_unet3d((16, 8, 8, 2), 2, synchronized=synchronized)
-    finally:
-        keras.config.set_dtype_policy(before)
+    model = build_unet3d((16, 8, 8, 2), 2, synchronized=synchronized, dtype=policy)
     model.set_weights(
         [rng.uniform(0.1, 0.5, weight.shape) for weight in model.get_weights()]
     )
@@ -57,7 +52,8 @@ def test_plain_keras_restores_a_cube_bit_for_bit_without_this_package(tmp_path, 
     models = {
         "plain": _build("float32", False, rng),
         "synchronised": _build("float32", True, rng),
-        "mixed": _build("mixed_bfloat16", True, rng),
+        "bfloat16": _build("mixed_bfloat16", True, rng),
+        "float16": _build("mixed_float16", False, rng),
     }
     paths = []
     for name, model in models.items():

@@ -25,7 +25,6 @@ tf.config.set_logical_device_configuration(
 )
 from models_genesis_tf.models.losses import mean_squared_error
 from models_genesis_tf.models.unet3d import build_unet3d
-from models_genesis_tf.training import batch_statistics
 from models_genesis_tf.training.loop import Trainer
 from models_genesis_tf.training.strategy import check_batch_size, make_strategy
 
@@ -51,7 +50,7 @@ for name, synchronized in (("none", False), ("mirrored", True), ("mirrored", Fal
     steps = iter(trainer.distribute(batches(slice(80))))
     apart = name == "mirrored" and not synchronized
     losses = [
-        trainer.train(steps, 1, lambda: None) for _ in range(2 if apart else 20)
+        trainer.train(steps, 1).total for _ in range(2 if apart else 20)
     ]
     results[f"{name} {synchronized}"] = {
         "replicas": strategy.num_replicas_in_sync,
@@ -61,7 +60,7 @@ for name, synchronized in (("none", False), ("mirrored", True), ("mirrored", Fal
         continue
     valid = trainer.distribute(batches(slice(80, 85)))  # 4 cubes and 1: one idles
     cold = trainer.validate(valid)
-    batch_statistics.recalibrate(model, [deformed[:4], deformed[4:8]])
+    trainer.recalibrate(trainer.distribute(batches(slice(8))))
     warm = trainer.validate(valid)
     alone = np.asarray(model(deformed[80:], training=False))
     results[f"{name} {synchronized}"] |= {
@@ -102,6 +101,12 @@ def test_one_device_trains_without_distribution():
 def test_an_unknown_strategy_is_refused_with_those_that_there_are():
     with pytest.raises(InputError, match="auto, none, mirrored. Received: mirror"):
         make_strategy("mirror")
+
+
+def test_unknown_cross_device_operations_are_refused_with_those_that_there_are():
+    expected = "auto, nccl, hierarchical, one_device. Received: ring"
+    with pytest.raises(InputError, match=expected):
+        make_strategy("none", "ring")
 
 
 @pytest.mark.parametrize(("batch_size", "replicas"), [(6, 4), (1, 2), (7, 3)])

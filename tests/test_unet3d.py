@@ -115,15 +115,38 @@ def test_all_layers_are_those_of_keras():
         assert type(layer).__module__.startswith("keras."), layer
 
 
-def test_output_is_float32_under_mixed_precision(rng):
+@pytest.mark.parametrize("half", ["bfloat16", "float16"])
+def test_under_mixed_precision_only_what_layers_compute_is_in_half_the_bits(half):
+    before = keras.config.dtype_policy()
+    model = build_unet3d((8, 8, 8, 1), 2, dtype=f"mixed_{half}")
+    assert keras.config.dtype_policy() == before
+    for layer in model.layers[1:-1]:
+        assert layer.compute_dtype == half, layer.name
+    assert {weight.dtype for weight in model.weights} == {"float32"}
+    assert model.layers[-1].compute_dtype == model.output.dtype == "float32"
+
+
+def test_the_policy_is_the_one_given_whatever_the_global_one_is(rng):
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         model = build_unet3d((8, 8, 8, 1), 2)
     finally:
         keras.config.set_dtype_policy(before)
-    assert model.get_layer("depth_3_conv").compute_dtype == "bfloat16"
-    assert model(rng.random((1, 8, 8, 8, 1), np.float32)).dtype == "float32"
+    assert {layer.compute_dtype for layer in model.layers[1:]} == {"float32"}
+
+
+def test_bfloat16_gives_nearly_the_output_of_float32(rng):
+    cubes = rng.random((2, 24, 8, 8, 1), np.float32)
+    models = [
+        build_unet3d((24, 8, 8, 1), 4, dtype=policy)
+        for policy in ("float32", "mixed_bfloat16")
+    ]
+    models[1].set_weights(models[0].get_weights())
+    outputs = [np.asarray(model(cubes, training=True)) for model in models]
+    assert outputs[1].dtype == np.float32
+    np.testing.assert_allclose(*outputs, atol=0.02)
+    assert outputs[0].std() > 0.05  # far more than the tolerance apart in themselves
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """The folder of a run: what lies in it, and whether it may be written to."""
 
+import contextlib
 import csv
+import fcntl
 import hashlib
 import io
 import json
@@ -10,7 +12,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -26,6 +28,7 @@ _PARTS = (
     "history.csv",
     "timing.csv",
     "model.keras",
+    "checkpoint",
     "samples",
     "tensorboard",
 )
@@ -50,11 +53,28 @@ def make_folder(path: str | Path) -> Path:
         with tempfile.NamedTemporaryFile(dir=path, prefix=".", suffix=".part"):
             pass
     except OSError as error:
-        raise InputError(
-            "--output_dir is a folder that can be written. "
-            f"Received: --output_dir={path} ({error.strerror})"
-        ) from error
+        raise _not_writable(path, error) from error
     return path
+
+
+def _not_writable(path: Path, error: OSError) -> InputError:
+    return InputError(
+        "--output_dir is a folder that can be written. "
+        f"Received: --output_dir={path} ({error.strerror})"
+    )
+
+
+def read_record(folder: Path) -> dict:
+    """Reads what a run in this folder recorded.
+
+    Args:
+      folder: A run folder, or any other.
+
+    Returns:
+      What its run.json holds; empty without one.
+    """
+    path = folder / "run.json"
+    return json.loads(path.read_text()) if path.is_file() else {}
 
 
 def is_finished(folder: Path) -> bool:
@@ -66,14 +86,60 @@ def is_finished(folder: Path) -> bool:
     Returns:
       True if its run.json says so.
     """
-    path = folder / "run.json"
-    return path.is_file() and json.loads(path.read_text()).get("finished", False)
+    return read_record(folder).get("finished", False)
+
+
+def flags_of(folder: Path) -> str | None:
+    """The flags that a run in this folder began with.
+
+    Args:
+      folder: A run folder, or any other.
+
+    Returns:
+      The text of its flags.cfg; None if no training began there.
+    """
+    if not (folder / "run.json").is_file():  # written when training begins
+        return None
+    path = folder / "flags.cfg"
+    return path.read_text() if path.is_file() else ""
+
+
+@contextlib.contextmanager
+def sole_writer(folder: str | Path) -> Iterator[None]:
+    """Keeps other processes out of a run folder, until this one ends or is killed.
+
+    Args:
+      folder: Where the run writes; it is made.
+
+    Yields:
+      Nothing.
+
+    Raises:
+      InputError: If the folder cannot be written, or another process holds it.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        stream = (folder / ".lock").open("a")
+    except OSError as error:
+        raise _not_writable(folder, error) from error
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(
+                "one process at a time writes to a run folder, and another one does. "
+                f"Received: --output_dir={folder}"
+            ) from error
+        except OSError:  # a file system without locks
+            pass
+        yield
 
 
 def start_run(
     folder: str | Path, flags_text: str, restart: bool, data_dir: Path | None = None
 ) -> Path:
-    """Makes a run folder ready.
+    """Makes a run folder ready, for a new run or for one that goes on.
 
     Args:
       folder: Where the run writes.
@@ -85,8 +151,7 @@ def start_run(
       The folder, with `flags.cfg` in it.
 
     Raises:
-      InputError: If it cannot be written, holds a run that did not end, or a restart
-        would remove the data.
+      InputError: If it cannot be written, or a restart would remove the data.
     """
     folder = make_folder(folder)
     if restart:
@@ -100,11 +165,6 @@ def start_run(
                 )
         for name in _PARTS:
             _remove(folder / name)
-    elif (folder / "run.json").exists():  # written when training begins
-        raise InputError(
-            "a run begins in a folder without another; --restart removes an "
-            f"unfinished one. Received: --output_dir={folder}"
-        )
     write_text(folder / "flags.cfg", flags_text)
     return folder
 
@@ -158,6 +218,22 @@ def append_row(path: Path, row: dict) -> None:
         if new:
             writer.writeheader()
         writer.writerow(row)
+
+
+def keep_rows(path: Path, count: int) -> None:
+    """Cuts a csv file down to its first rows, whatever came after them.
+
+    Args:
+      path: File with one line for each row; it may be missing.
+      count: Rows kept; none removes the file.
+    """
+    if not path.exists():
+        return
+    if count == 0:
+        path.unlink()
+        return
+    lines = path.read_text().splitlines(keepends=True)
+    write_text(path, "".join(lines[: count + 1]))
 
 
 def describe_software() -> dict:

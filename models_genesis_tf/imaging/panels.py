@@ -67,7 +67,7 @@ def save_restoration_panel(
     path: str | Path,
     original: np.ndarray,
     deformed: np.ndarray,
-    restored: np.ndarray,
+    restored: np.ndarray | None = None,
 ) -> None:
     """Draws original, deformed and restored cube, a row for each of three planes.
 
@@ -75,17 +75,20 @@ def save_restoration_panel(
       path: PNG file to write.
       original: `(x, y, z)` float in [0, 1].
       deformed: The same shape; the network's input.
-      restored: The same shape; the network's output.
+      restored: The same shape; the network's output. None leaves its column out.
     """
     columns = {
         "original": original,
         f"deformed (MSE {_squared_error(deformed, original):.4f})": deformed,
-        f"restored (MSE {_squared_error(restored, original):.4f})": restored,
     }
+    if restored is not None:
+        error = _squared_error(restored, original)
+        columns[f"restored (MSE {error:.4f})"] = restored
     shapes = [plane_slice(original, plane).shape for plane in PLANES]
     heights = [rows / columns for rows, columns in shapes]
-    figure = Figure(figsize=(7.5, 0.5 + 2.5 * sum(heights)), layout="constrained")
-    grid = figure.subplots(3, 3, height_ratios=heights)
+    size = (2.5 * len(columns), 0.5 + 2.5 * sum(heights))
+    figure = Figure(figsize=size, layout="constrained")
+    grid = figure.subplots(3, len(columns), height_ratios=heights)
     for column, (title, cube) in enumerate(columns.items()):
         for row, plane in enumerate(PLANES):
             axes = grid[row, column]
@@ -118,6 +121,18 @@ def save_overview_panel(
             draw_slice(grid[row, column], plane_slice(cube, "axial"))
         grid[row, 0].set_ylabel(name, fontsize=10)
     save_figure(figure, path)
+
+
+def montage(rows: list[list[np.ndarray]]) -> np.ndarray:
+    """Puts the axial slices of cubes side by side.
+
+    Args:
+      rows: Lists of cubes `(x, y, z)` in [0, 1], all of one shape.
+
+    Returns:
+      2D array `(row, column)`.
+    """
+    return np.block([[plane_slice(cube, "axial") for cube in row] for row in rows])
 
 
 def _squared_error(cube: np.ndarray, original: np.ndarray) -> float:

@@ -23,6 +23,7 @@ def build_unet3d(
     bn_momentum: float = 0.9,
     output_channels: int | None = None,
     synchronized: bool = False,
+    dtype: str = "float32",
 ) -> keras.Model:
     """Builds the network with random weights.
 
@@ -35,6 +36,9 @@ def build_unet3d(
       output_channels: Channels restored; None takes those of the input.
       synchronized: Whether batch normalisation takes its statistics over all devices
         of a strategy instead of each over its own share of the batch.
+      dtype: Keras dtype policy of the layers, whatever the global one is: "float32",
+        "mixed_bfloat16" or "mixed_float16". Weights, moving statistics and the last
+        activation are float32 under each.
 
     Returns:
       A model from float (batch, x, y, z, channel) in [0, 1] to float32 of the same
@@ -47,11 +51,17 @@ def build_unet3d(
 
     def convolve(x, depth: int, filters: int):
         name = f"depth_{depth}"
-        x = layers.Conv3D(filters, 3, padding="same", name=f"{name}_conv")(x)
-        x = layers.BatchNormalization(
-            momentum=bn_momentum, synchronized=synchronized, name=f"{name}_bn"
-        )(x)
-        return layers.ReLU(name=f"{name}_relu")(x)
+        convolution = layers.Conv3D(
+            filters, 3, padding="same", dtype=dtype, name=f"{name}_conv"
+        )
+        normalisation = layers.BatchNormalization(
+            momentum=bn_momentum,
+            synchronized=synchronized,
+            dtype=dtype,
+            name=f"{name}_bn",
+        )
+        activation = layers.ReLU(dtype=dtype, name=f"{name}_relu")
+        return activation(normalisation(convolution(x)))
 
     inputs = keras.Input(input_shape, name="cube")
     x, skips = inputs, []
@@ -60,17 +70,18 @@ def build_unet3d(
         x = convolve(x, 2 * level, width)
         x = convolve(x, 2 * level + 1, 2 * width)
         skips.append(x)
-        x = layers.MaxPooling3D(2, name=f"pool_{level}")(x)
+        x = layers.MaxPooling3D(2, dtype=dtype, name=f"pool_{level}")(x)
     x = convolve(x, 6, 8 * base_filters)
     x = convolve(x, 7, 16 * base_filters)
     for level in (2, 1, 0):
         width = base_filters * 2**level
-        x = layers.UpSampling3D(2, name=f"upsampling_{level}")(x)
-        x = layers.Concatenate(name=f"concatenation_{level}")([x, skips[level]])
+        x = layers.UpSampling3D(2, dtype=dtype, name=f"upsampling_{level}")(x)
+        join = layers.Concatenate(dtype=dtype, name=f"concatenation_{level}")
+        x = join([x, skips[level]])
         x = convolve(x, 12 - 2 * level, 2 * width)
         x = convolve(x, 13 - 2 * level, 2 * width)
     channels = output_channels or input_shape[-1]
-    x = layers.Conv3D(channels, 1, name="restoration_conv")(x)
+    x = layers.Conv3D(channels, 1, dtype=dtype, name="restoration_conv")(x)
     outputs = layers.Activation("sigmoid", dtype="float32", name="restoration")(x)
     return keras.Model(inputs, outputs, name="unet3d")
 

@@ -26,6 +26,21 @@ _ALIGNMENT = 64
 Pair = tuple[np.ndarray, np.ndarray]
 
 
+def training_place(indices: Sequence[int], seed: int, i: int) -> tuple[int, int]:
+    """Finds the i-th training pair.
+
+    Args:
+      indices: The training cubes' positions in the whole set.
+      seed: Integer in [0, 2**32).
+      i: Position in the endless stream, from 0.
+
+    Returns:
+      Its epoch, from 0, and its cube's position in the whole set.
+    """
+    epoch, entry = divmod(int(i), len(indices))
+    return epoch, int(indices[_permutation(seed, epoch, len(indices))[entry]])
+
+
 def training_pair(
     cubes, indices: Sequence[int], seed: int, config: TransformConfig, i: int
 ) -> Pair:
@@ -42,8 +57,7 @@ def training_pair(
     Returns:
       The deformed cube and the original, as from `genesis_pair`.
     """
-    epoch, entry = divmod(int(i), len(indices))
-    cube_index = int(indices[_permutation(seed, epoch, len(indices))[entry]])
+    epoch, cube_index = training_place(indices, seed, i)
     rng = np.random.default_rng([seed, 2, epoch, cube_index])
     return genesis_pair(cubes[cube_index], rng, config)
 
@@ -199,7 +213,9 @@ def _map_batches(
         return deformed, original
 
     def batch_at(batch):
-        pairs = tf.numpy_function(make_batch, [batch], (tf.float32, tf.float32))
+        # Stateless, as it is: else deterministic operation would make them in turn.
+        kinds = (tf.float32, tf.float32)
+        pairs = tf.numpy_function(make_batch, [batch], kinds, stateful=False)
         return tuple(tf.ensure_shape(part, batch_shape) for part in pairs)
 
     options = tf.data.Options()

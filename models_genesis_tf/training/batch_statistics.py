@@ -8,26 +8,45 @@ weights gave 0.057 with the means below. So these replace them before anything i
 scored, selected or saved.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import keras
+import numpy as np
 
 
-def recalibrate(model: keras.Model, batches: Iterable) -> None:
+def recalibrate(
+    model: keras.Model, batches: Iterable, forward: Callable | None = None
+) -> None:
     """Replaces the moving statistics by their mean over batches.
 
     Args:
       model: Changed in place; its weights stay.
       batches: Inputs (batch, x, y, z, channel), each run forward once.
+      forward: Runs one batch through the model in training mode, on several devices
+        for instance; None calls the model. What it compiles is for this use only: the
+        momentum is 0 meanwhile.
     """
+    forward = forward or (lambda batch: model(batch, training=True))
     kind = keras.layers.BatchNormalization
     normalisations = [layer for layer in model.layers if isinstance(layer, kind)]
+    statistics = [
+        variable
+        for layer in normalisations
+        for variable in (layer.moving_mean, layer.moving_variance)
+    ]
     momenta = [layer.momentum for layer in normalisations]
+    sums, count = [np.zeros(variable.shape) for variable in statistics], 0
     try:
-        for count, batch in enumerate(batches):
-            for layer in normalisations:  # share of the old mean: 0, 1/2, 2/3, ...
-                layer.momentum = count / (count + 1)
-            model(batch, training=True)
+        for layer in normalisations:  # each batch leaves its own statistics
+            layer.momentum = 0.0
+        for batch in batches:
+            forward(batch)
+            count += 1
+            for total, variable in zip(sums, statistics, strict=True):
+                total += keras.ops.convert_to_numpy(variable)
     finally:
         for layer, momentum in zip(normalisations, momenta, strict=True):
             layer.momentum = momentum
+    for variable, total in zip(statistics, sums, strict=True):
+        if count:
+            variable.assign((total / count).astype(np.float32))
