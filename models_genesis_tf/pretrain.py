@@ -25,6 +25,7 @@ _DEMO = data_folders.DEMO_CUBES | {
     "epochs": 30,
     "optimizer": "adam",
     "learning_rate": 0.01,
+    "precision": "float32",
 }
 
 # What says where and how a run is computed, not what: it goes on on another machine.

@@ -315,7 +315,7 @@ def _command(folder: Path, cubes: Path) -> list[str]:
         *(sys.executable, "-m", "models_genesis_tf.pretrain"),
         *(f"--data_dir={cubes}", f"--output_dir={folder}", "--seed=5"),
         *("--base_filters=2", "--batch_size=4", "--learning_rate=0.1"),
-        *("--epochs=60", "--reduce_patience=2", "--checkpoint_every=4"),
+        *("--epochs=40", "--reduce_patience=2", "--checkpoint_every=4"),
         *("--precision=float32", "--deterministic"),
     ]
 
@@ -331,7 +331,7 @@ def test_five_kills_leave_no_trace(tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     subprocess.run(_command(whole, cubes), check=True, capture_output=True)
     draws = np.random.default_rng(3)
-    last_step = 60 * EPOCH_STEPS
+    last_step = 40 * EPOCH_STEPS
     steps = []
     for _ in range(KILLS):
         before = _newest_step(killed)
@@ -343,7 +343,7 @@ def test_five_kills_leave_no_trace(tmp_path):
         while _newest_step(killed) <= before:
             assert process.poll() is None
             time.sleep(0.01)
-        time.sleep(draws.uniform(0.0, 0.6))
+        time.sleep(draws.uniform(0.0, 0.5))
         process.send_signal(signal.SIGKILL)
         process.wait()
         steps.append(_newest_step(killed))
@@ -352,5 +352,5 @@ def test_five_kills_leave_no_trace(tmp_path):
     record = json.loads((killed / "run.json").read_text())
     assert len(record["sessions"]) == KILLS + 1 and record["finished"] is True
     with (killed / "history.csv").open(newline="") as stream:
-        assert [int(row["epoch"]) for row in csv.DictReader(stream)] == [*range(1, 61)]
+        assert [int(row["epoch"]) for row in csv.DictReader(stream)] == [*range(1, 41)]
     _assert_equal_runs(killed, whole)

@@ -118,14 +118,16 @@ def baselines(valid: Iterable) -> dict[str, float]:
     Returns:
       Mean squared errors: `constant`, every voxel at the originals' mean, the lowest
       that any constant reaches; `unchanged`, the deformed cube returned as it is.
+      NaN or infinity says that a cube holds no finite numbers.
     """
     count, total, squares, changes = 0, 0.0, 0.0, 0.0
-    for deformed, original in valid:
-        deformed = np.asarray(deformed, np.float64)
-        original = np.asarray(original, np.float64)
-        count += original.size
-        total += original.sum()
-        squares += np.square(original).sum()
-        changes += np.square(deformed - original).sum()
-    mean = total / count
-    return {"constant": squares / count - mean**2, "unchanged": changes / count}
+    with np.errstate(invalid="ignore"):  # of infinite values, which a caller looks for
+        for deformed, original in valid:
+            deformed = np.asarray(deformed, np.float64)
+            original = np.asarray(original, np.float64)
+            count += original.size
+            total += original.sum()
+            squares += np.square(original).sum()
+            changes += np.square(deformed - original).sum()
+        mean = total / count
+        return {"constant": squares / count - mean**2, "unchanged": changes / count}

@@ -59,6 +59,9 @@ def choose_precision(
         _check_for_cpu(name, first_side)
     if name != "auto":
         return Precision(name, "as asked for")
+    # Narrow networks gain less, but none loses: on two cores with avx512_bf16 a step of
+    # 4, 8, 16 and 32 filters takes 0.80, 0.70, 0.63 and 0.60 of its time in float32
+    # with cubes of 32x32x16 voxels, and 0.70, 0.70, 0.62 and 0.60 with 64x64x32.
     features = [name for name in _BFLOAT16_FEATURES if name in cpu_features]
     if not features:
         return Precision("float32", "this CPU does not compute bfloat16")
