@@ -21,7 +21,11 @@ from models_genesis_tf.experiments.run_summary import duration, quantity, table
 from models_genesis_tf.imaging.cube_files import CubeSet
 from models_genesis_tf.imaging.cube_splits import Split
 from models_genesis_tf.models.losses import mean_squared_error
-from models_genesis_tf.models.precision import choose_precision, read_cpu_features
+from models_genesis_tf.models.precision import (
+    Precision,
+    choose_precision,
+    read_cpu_features,
+)
 from models_genesis_tf.models.saving import save_model
 from models_genesis_tf.models.unet3d import build_unet3d
 from models_genesis_tf.pipelines.pair_stream import (
@@ -81,13 +85,7 @@ class PretrainingRun:
         if config.max_steps is not None:
             self._last_step = min(self._last_step, config.max_steps)
         self._epochs = math.ceil(self._last_step / self._epoch_steps)
-        asked = precision if precision and config.precision == "auto" else None
-        self.precision = choose_precision(
-            asked or config.precision,
-            strategy.gpu_capabilities(),
-            read_cpu_features(),
-            cubes.cube_shape[0],
-        )
+        self.precision = self._choose_precision(precision)
         self._trainer = self._make_trainer()
         self.devices = strategy.describe_devices(self._trainer.strategy)
         self.valid = validation_pairs(
@@ -179,6 +177,19 @@ class PretrainingRun:
         """Draws validation cubes, deformed and restored by the best model."""
         model = keras.saving.load_model(self._folder / "model.keras")
         restorations.save_restorations(self._folder / "samples", model, *self._shown)
+
+    def _choose_precision(self, earlier: str | None) -> Precision:
+        """Follows the settings; "auto" keeps to what the run began with."""
+        kept = earlier if self._config.precision == "auto" else None
+        chosen = choose_precision(
+            kept or self._config.precision,
+            strategy.gpu_capabilities(),
+            read_cpu_features(),
+            self._cubes.cube_shape[0],
+        )
+        if kept:
+            return dataclasses.replace(chosen, reason="as the run began")
+        return chosen
 
     def _make_trainer(self) -> Trainer:
         config = self._config
