@@ -67,7 +67,7 @@ def test_two_real_chest_cts_train_from_raw_scans(tmp_path, shared_data):
         "--batch_size=2 --exclude=*votes*",
         tmp_path,
     )
-    assert "4 cubes train, 4 validate" in printed
+    assert "4 train, 4 validate" in printed
     with (tmp_path / "run" / "history.csv").open(newline="") as stream:
         losses = [float(row["val_loss"]) for row in csv.DictReader(stream)]
     assert losses[1] < losses[0]
