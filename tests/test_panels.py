@@ -27,3 +27,12 @@ def test_restoration_panel_is_a_picture_and_leaves_no_partial_file(tmp_path, rng
     assert [entry.name for entry in path.parent.iterdir()] == ["panel.png"]
     panels.save_overview_panel(path, [cube] * 3, [cube] * 3, [cube] * 3)
     assert imread(path).std() > 0
+
+
+def test_a_montage_puts_axial_slices_side_by_side():
+    cubes = [np.full((3, 2, 4), value, np.float32) for value in (0.1, 0.2, 0.3, 0.4)]
+    cubes[0][0, 1, 2] = 0.9
+    image = panels.montage([cubes[:2], cubes[2:]])
+    assert image.shape == (2 * 2, 2 * 3)
+    assert image[1, 0] == np.float32(0.9)  # x to the right, y down, the middle of z
+    assert image[0, 3] == np.float32(0.2) and image[3, 5] == np.float32(0.4)
