@@ -22,7 +22,7 @@ from models_genesis_tf.pipelines.pair_stream import training_pair, training_pair
 CUBE_SHAPE = (64, 64, 32, 1)
 BATCH = 6
 _NUM_CUBES = 24
-_ROUNDS = 5
+_ROUNDS = 9
 
 
 class RandomCubes:
