@@ -5,7 +5,14 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
-COMMANDS = ("make_phantoms", "extract_cubes", "preview", "pretrain", "benchmark")
+COMMANDS = (
+    "make_phantoms",
+    "extract_cubes",
+    "preview",
+    "pretrain",
+    "convert_weights",
+    "benchmark",
+)
 
 
 def version() -> str:

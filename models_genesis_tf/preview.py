@@ -15,10 +15,8 @@ from models_genesis_tf.experiments.previewing import save_preview
 from models_genesis_tf.experiments.run_folder import make_folder
 from models_genesis_tf.imaging.volumes import read_volume, scan_name
 
-flags.DEFINE_string(
-    "output", None, "PNG file to write; unset, <scan>_preview.png in --output_dir."
-)
 run_flags.define_input()
+run_flags.define_output()
 run_flags.define_output_dir()
 run_flags.define_cube_flags()
 run_flags.define_transform_preset()

@@ -112,6 +112,17 @@ def define_output_dir() -> None:
     )
 
 
+def define_output() -> None:
+    """Defines --output, one file; a command names its own when it is unset."""
+    _define(
+        flags.DEFINE_string,
+        "output",
+        None,
+        "File to write: of preview a PNG (unset, <scan>_preview.png in --output_dir), "
+        "of convert_weights a .keras model (unset, beside the source).",
+    )
+
+
 def define_input() -> None:
     """Defines --input, one scan."""
     _define(

@@ -92,12 +92,12 @@ def test_every_relative_link_and_figure_exists(path):
             assert (path.parent / target).exists(), target
 
 
-def test_python_in_the_readme_runs(tmp_path, monkeypatch):
+def test_python_in_the_readme_runs(tmp_path, monkeypatch, capsys):
     from models_genesis_tf.models.saving import save_model
     from models_genesis_tf.models.unet3d import build_unet3d
 
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     # What the first block opens is what the commands above it would have written.
     save_model(build_unet3d((16, 16, 8, 1), 2), tmp_path / "runs/mine/model.keras", {})
     monkeypatch.chdir(tmp_path)
@@ -105,6 +105,10 @@ def test_python_in_the_readme_runs(tmp_path, monkeypatch):
     for block in blocks:
         exec(compile(block, "README.md", "exec"), names)
     assert names["encoder"].output.shape == (None, 2, 2, 1, 32)
+    assert names["classifier"].output.shape == (None, 2)
+    assert names["segmenter"].output.shape == (None, 32, 32, 16, 3)
+    assert names["features"].output.shape == (None, 32)
+    assert "depth_0, 1 channel to 4: repeat" in capsys.readouterr().out
 
 
 def test_readme_shows_the_lines_every_user_types_first():

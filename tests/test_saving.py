@@ -1,5 +1,6 @@
 """Saved models open in plain Keras, are float32, and carry their facts."""
 
+import functools
 import subprocess
 import sys
 import zipfile
@@ -8,6 +9,11 @@ import keras
 import numpy as np
 import pytest
 
+from models_genesis_tf.models.heads import (
+    build_classifier,
+    build_encoder,
+    build_segmenter,
+)
 from models_genesis_tf.models.losses import mean_squared_error
 from models_genesis_tf.models.saving import float32_copy, read_metadata, save_model
 from models_genesis_tf.models.unet3d import build_unet3d
@@ -49,11 +55,23 @@ def _build(policy: str, synchronized: bool, rng: np.random.Generator) -> keras.M
 def test_plain_keras_restores_a_cube_bit_for_bit_without_this_package(tmp_path, rng):
     cubes = rng.random((2, 16, 8, 8, 2), np.float32)
     np.save(tmp_path / "cubes.npy", cubes)
+    shape = (16, 8, 8, 2)
+    builders = {
+        "plain": build_unet3d,
+        "other": functools.partial(
+            build_unet3d, upsampling="transposed", bn_statistics="batch"
+        ),
+        "classifier": functools.partial(build_classifier, num_classes=3),
+        "segmenter": build_segmenter,
+        "encoder": functools.partial(build_encoder, pooling="avg"),
+    }
     models = {
-        "plain": _build("float32", False, rng),
         "synchronised": _build("float32", True, rng),
         "bfloat16": _build("mixed_bfloat16", True, rng),
         "float16": _build("mixed_float16", False, rng),
+    } | {
+        name: build(shape, base_filters=2, dtype="mixed_bfloat16")
+        for name, build in builders.items()
     }
     paths = []
     for name, model in models.items():
@@ -68,7 +86,7 @@ def test_plain_keras_restores_a_cube_bit_for_bit_without_this_package(tmp_path, 
     )
     for name, model in models.items():
         restored = np.load(tmp_path / f"{name}.keras.npy")
-        twin = build_unet3d((16, 8, 8, 2), 2)
+        twin = builders.get(name, build_unet3d)(shape, base_filters=2)
         twin.set_weights(model.get_weights())
         np.testing.assert_array_equal(restored, twin(cubes, training=False))
 

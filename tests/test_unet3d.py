@@ -6,7 +6,12 @@ import pytest
 
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.models import unet3d
-from models_genesis_tf.models.unet3d import build_unet3d
+from models_genesis_tf.models.unet3d import (
+    Trunk,
+    build_restorer,
+    build_unet3d,
+    trunk_of,
+)
 
 # Parameters of convolution and batch normalisation k at 32 filters, one channel
 # (paper_facts 3.1).
@@ -45,6 +50,17 @@ def test_every_layer_has_the_official_number_of_parameters(official, depth):
     normalisation = official.get_layer(f"depth_{depth}_bn")
     counts = (convolution.count_params(), normalisation.count_params())
     assert counts == OFFICIAL_PARAMETERS[depth]
+
+
+def test_transposed_convolutions_have_the_official_number_of_parameters():
+    model = build_unet3d((64, 64, 32, 1), upsampling="transposed")
+    trainable = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
+    assert (model.count_params(), trainable) == (19_078_337, 19_073_665)
+    # Without moving statistics all weights are trained.
+    batch = build_unet3d(
+        (64, 64, 32, 1), upsampling="transposed", bn_statistics="batch"
+    )
+    assert batch.count_params() == 19_073_665
 
 
 def test_encoder_and_final_convolution_have_the_official_number_of_parameters(official):
@@ -170,3 +186,65 @@ def test_a_size_that_does_not_fit_is_named_with_the_nearest_that_do(
     fits = lower if lower == upper else f"{lower} or {upper}"
     assert f"; {fits} would fit" in message
     assert message.endswith("Received: " + ",".join(map(str, sides)))
+
+
+@pytest.mark.parametrize("training", [None, False, True])
+def test_statistics_of_the_batch_are_those_of_all_its_voxels(training, rng):
+    model = build_unet3d((8, 16, 8, 1), 2, bn_statistics="batch", bn_epsilon=1e-5)
+    layer = model.get_layer("depth_0_bn")
+    layer.set_weights([rng.uniform(0.5, 1.5, 2), rng.normal(size=2)])
+    cubes = rng.random((3, 8, 16, 8, 1), np.float32)
+    convolved, activated = (
+        np.asarray(keras.Model(model.input, model.get_layer(name).output)(cubes))
+        for name in ("depth_0_conv", "depth_0_relu")
+    )
+    if training is not None:
+        part = keras.Model(model.input, model.get_layer("depth_0_relu").output)
+        activated = np.asarray(part(cubes, training=training))
+    mean = convolved.mean(axis=(0, 1, 2, 3))
+    variance = convolved.var(axis=(0, 1, 2, 3))
+    gamma, beta = layer.get_weights()
+    expected = (convolved - mean) / np.sqrt(variance + 1e-5) * gamma + beta
+    assert convolved.shape == (3, 8, 16, 8, 2)
+    np.testing.assert_allclose(activated, np.maximum(expected, 0), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "trunk",
+    [
+        Trunk(),
+        Trunk(2, "transposed", "batch", bn_epsilon=1e-5),
+        Trunk(4, "nearest", "moving", bn_momentum=0.99, synchronized=True),
+        Trunk(3, "transposed", "moving"),
+    ],
+)
+def test_a_trunk_is_read_from_the_network_built_on_it(trunk):
+    assert trunk_of(build_restorer(trunk, (8, 8, 8, 1))) == trunk
+
+
+@pytest.mark.parametrize("level", range(3))
+def test_a_transposed_convolution_keeps_the_channels_and_doubles_the_sides(level):
+    layer = build_unet3d((8, 16, 8, 1), 2, upsampling="transposed").get_layer(
+        f"upsampling_{level}"
+    )
+    channels = 8 * 2**level
+    assert layer.kernel.shape == (2, 2, 2, channels, channels)
+    assert layer.output.shape[1:] == (
+        *(2 * side for side in layer.input.shape[1:-1]),
+        channels,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [("upsampling", "nearest, transposed"), ("bn_statistics", "moving, batch")],
+)
+def test_a_form_that_there_is_not_is_refused(name, known):
+    with pytest.raises(InputError, match=f"{known}. Received: {name}=other"):
+        build_unet3d((8, 8, 8, 1), 2, **{name: "other"})
+
+
+def test_a_network_without_the_encoder_has_no_trunk():
+    other = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    with pytest.raises(InputError, match="depth_0_conv to depth_7_bn"):
+        trunk_of(other)

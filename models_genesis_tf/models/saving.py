@@ -64,7 +64,8 @@ def float32_copy(model: keras.Model) -> keras.Model:
     # Not clone_model, which copies the compilation too.
     config = model.get_config()
     for layer in config["layers"]:
-        layer["config"]["dtype"] = "float32"
+        if "dtype" in layer["config"]:  # operations without weights have none
+            layer["config"]["dtype"] = "float32"
         if "synchronized" in layer["config"]:
             layer["config"]["synchronized"] = False
     copy = type(model).from_config(config)

@@ -1,20 +1,133 @@
 """The 3D U-Net of Models Genesis.
 
 Conv 3x3x3, batch normalisation and ReLU fourteen times; three max poolings, three
-nearest upsamplings, each joined to the features of its size; a 1x1x1 convolution with a
-sigmoid restores the cube. Layers are named depth_<k>_conv, _bn and _relu, k = 0..13, as
-in the released code, because weights are transferred by these names.
+upsamplings, each joined to the features of its size; a 1x1x1 convolution with a sigmoid
+restores the cube. Layers are named depth_<k>_conv, _bn and _relu, k = 0..13, as in the
+released code, because weights are transferred by these names.
+
+The released Keras network enlarges by repeating voxels and predicts with the moving
+statistics of batch normalisation; the released PyTorch network enlarges by transposed
+convolutions and always normalises by the statistics of the batch (paper_facts 3.1 and
+3.3). Both are forms of one `Trunk`, which the heads of other tasks stand on too.
 """
 
+from dataclasses import dataclass
+
 import keras
-from keras import layers
+from keras import layers, ops
 
 from models_genesis_tf.errors import InputError
 
 NUM_DEPTHS = 14
+ENCODER_DEPTHS = 8
 ENCODER_END = "depth_7_relu"
 DECODER_END = "depth_13_relu"
+RESTORATION = "restoration_conv"
+MOVING_STATISTICS = tuple(
+    f"depth_{depth}_bn/moving_{kind}"
+    for depth in range(NUM_DEPTHS)
+    for kind in ("mean", "variance")
+)
 SIDE_FACTOR = 8  # three poolings by two
+UPSAMPLINGS = ("nearest", "transposed")
+BN_STATISTICS = ("moving", "batch")
+
+
+@dataclass(frozen=True)
+class Trunk:
+    """The network without its last layers: how it is built, and its two halves.
+
+    Attributes:
+      base_filters: Filters of the first convolution; the deepest has 16 times as many.
+        32 is the official width.
+      upsampling: "nearest" repeats voxels, "transposed" learns a convolution 2x2x2 with
+        stride 2 that keeps the number of channels.
+      bn_statistics: What batch normalisation uses when predicting: "moving" takes the
+        statistics collected in training; "batch" those of the cubes at hand, always,
+        so that a prediction depends on what else is in its batch. There are no moving
+        statistics under "batch", and each device normalises its own share of a batch.
+      bn_momentum: Share of the old moving statistics that each step keeps; the official
+        Keras code has 0.99.
+      bn_epsilon: Added to variances; Keras has 1e-3, PyTorch 1e-5.
+      synchronized: Whether batch normalisation takes its statistics over all devices of
+        a strategy instead of each over its own share of the batch.
+      dtype: Keras dtype policy of the layers, whatever the global one is.
+    """
+
+    base_filters: int = 32
+    upsampling: str = "nearest"
+    bn_statistics: str = "moving"
+    bn_momentum: float = 0.9
+    bn_epsilon: float = 1e-3
+    synchronized: bool = False
+    dtype: str = "float32"
+
+    def encode(self, x) -> tuple:
+        """Applies the encoder.
+
+        Args:
+          x: Tensor (batch, x, y, z, channel), sides multiples of 8.
+
+        Returns:
+          The features of depth_7_relu, at an eighth of each side, and the skips: what
+          entered each pooling, largest first.
+        """
+        skips = []
+        for level in range(3):
+            width = self.base_filters * 2**level
+            x = self._convolve(x, 2 * level, width)
+            x = self._convolve(x, 2 * level + 1, 2 * width)
+            skips.append(x)
+            pool = layers.MaxPooling3D(2, dtype=self.dtype, name=f"pool_{level}")
+            x = pool(x)
+        x = self._convolve(x, 6, 8 * self.base_filters)
+        return self._convolve(x, 7, 16 * self.base_filters), skips
+
+    def decode(self, x, skips: list):
+        """Applies the decoder to what `encode` returned; gives depth_13_relu."""
+        for level in (2, 1, 0):
+            width = self.base_filters * 2**level
+            join = layers.Concatenate(dtype=self.dtype, name=f"concatenation_{level}")
+            x = join([self._enlarge(x, level), skips[level]])
+            x = self._convolve(x, 12 - 2 * level, 2 * width)
+            x = self._convolve(x, 13 - 2 * level, 2 * width)
+        return x
+
+    def _convolve(self, x, depth: int, filters: int):
+        """Convolution, batch normalisation and ReLU number `depth`."""
+        x = layers.Conv3D(
+            filters, 3, padding="same", dtype=self.dtype, name=f"depth_{depth}_conv"
+        )(x)
+        x = self._normalise(x, f"depth_{depth}_bn")
+        return layers.ReLU(dtype=self.dtype, name=f"depth_{depth}_relu")(x)
+
+    def _normalise(self, x, name: str):
+        """Batch normalisation."""
+        if self.bn_statistics == "moving":
+            return layers.BatchNormalization(
+                momentum=self.bn_momentum,
+                epsilon=self.bn_epsilon,
+                synchronized=self.synchronized,
+                dtype=self.dtype,
+                name=name,
+            )(x)
+        # BatchNormalization(...)(x, training=True) is not enough: `predict` would turn
+        # it off. Normalising each channel of a whole batch laid out as one cube is the
+        # same, with a layer that has no other mode.
+        normalise = layers.GroupNormalization(
+            groups=-1, epsilon=self.bn_epsilon, dtype=self.dtype, name=name
+        )
+        one_cube = ops.reshape(x, (1, -1, *x.shape[2:]))
+        return ops.reshape(normalise(one_cube), (-1, *x.shape[1:]))
+
+    def _enlarge(self, x, level: int):
+        """Doubles the sides."""
+        name = f"upsampling_{level}"
+        if self.upsampling == "nearest":
+            return layers.UpSampling3D(2, dtype=self.dtype, name=name)(x)
+        return layers.Conv3DTranspose(
+            x.shape[-1], 2, strides=2, dtype=self.dtype, name=name
+        )(x)
 
 
 def build_unet3d(
@@ -24,66 +137,127 @@ def build_unet3d(
     output_channels: int | None = None,
     synchronized: bool = False,
     dtype: str = "float32",
+    upsampling: str = "nearest",
+    bn_statistics: str = "moving",
+    bn_epsilon: float = 1e-3,
 ) -> keras.Model:
     """Builds the network with random weights.
 
     Args:
       input_shape: (x, y, z, channel); sides are multiples of 8.
-      base_filters: Filters of the first convolution; the deepest has 16 times as many.
-        32 is the official width, with 16,324,929 parameters for one channel.
-      bn_momentum: Share of the old moving statistics that each step keeps; the
-        official code has 0.99.
+      base_filters: See `Trunk`, as for all that is not described here. With 32 and one
+        channel there are 16,324,929 parameters, with transposed convolutions
+        19,078,337.
+      bn_momentum: Share of the old moving statistics that each step keeps.
       output_channels: Channels restored; None takes those of the input.
-      synchronized: Whether batch normalisation takes its statistics over all devices
-        of a strategy instead of each over its own share of the batch.
-      dtype: Keras dtype policy of the layers, whatever the global one is: "float32",
-        "mixed_bfloat16" or "mixed_float16". Weights, moving statistics and the last
-        activation are float32 under each.
+      synchronized: Whether batch normalisation looks at all devices of a strategy.
+      dtype: Keras dtype policy: "float32", "mixed_bfloat16" or "mixed_float16".
+        Weights, moving statistics and the last activation are float32 under each.
+      upsampling: One of `UPSAMPLINGS`.
+      bn_statistics: One of `BN_STATISTICS`.
+      bn_epsilon: Added to variances.
 
     Returns:
       A model from float (batch, x, y, z, channel) in [0, 1] to float32 of the same
       size in (0, 1).
 
     Raises:
-      InputError: If a side is no multiple of 8.
+      InputError: If a side is no multiple of 8, or there is no such upsampling or
+        behaviour of batch normalisation.
     """
-    check_sides(input_shape[:-1])
+    trunk = Trunk(
+        base_filters=base_filters,
+        upsampling=upsampling,
+        bn_statistics=bn_statistics,
+        bn_momentum=bn_momentum,
+        bn_epsilon=bn_epsilon,
+        synchronized=synchronized,
+        dtype=dtype,
+    )
+    return build_restorer(trunk, input_shape, output_channels)
 
-    def convolve(x, depth: int, filters: int):
-        name = f"depth_{depth}"
-        convolution = layers.Conv3D(
-            filters, 3, padding="same", dtype=dtype, name=f"{name}_conv"
-        )
-        normalisation = layers.BatchNormalization(
-            momentum=bn_momentum,
-            synchronized=synchronized,
-            dtype=dtype,
-            name=f"{name}_bn",
-        )
-        activation = layers.ReLU(dtype=dtype, name=f"{name}_relu")
-        return activation(normalisation(convolution(x)))
 
-    inputs = keras.Input(input_shape, name="cube")
-    x, skips = inputs, []
-    for level in range(3):
-        width = base_filters * 2**level
-        x = convolve(x, 2 * level, width)
-        x = convolve(x, 2 * level + 1, 2 * width)
-        skips.append(x)
-        x = layers.MaxPooling3D(2, dtype=dtype, name=f"pool_{level}")(x)
-    x = convolve(x, 6, 8 * base_filters)
-    x = convolve(x, 7, 16 * base_filters)
-    for level in (2, 1, 0):
-        width = base_filters * 2**level
-        x = layers.UpSampling3D(2, dtype=dtype, name=f"upsampling_{level}")(x)
-        join = layers.Concatenate(dtype=dtype, name=f"concatenation_{level}")
-        x = join([x, skips[level]])
-        x = convolve(x, 12 - 2 * level, 2 * width)
-        x = convolve(x, 13 - 2 * level, 2 * width)
+def build_restorer(
+    trunk: Trunk,
+    input_shape: tuple[int, int, int, int],
+    output_channels: int | None = None,
+) -> keras.Model:
+    """Builds what `build_unet3d` does, from a trunk."""
+    inputs = cube_input(trunk, input_shape)
+    x = trunk.decode(*trunk.encode(inputs))
     channels = output_channels or input_shape[-1]
-    x = layers.Conv3D(channels, 1, dtype=dtype, name="restoration_conv")(x)
+    x = layers.Conv3D(channels, 1, dtype=trunk.dtype, name=RESTORATION)(x)
     outputs = layers.Activation("sigmoid", dtype="float32", name="restoration")(x)
     return keras.Model(inputs, outputs, name="unet3d")
+
+
+def cube_input(trunk: Trunk, input_shape: tuple[int, int, int, int]):
+    """Makes the input of a network on a trunk.
+
+    Args:
+      trunk: How the network is built.
+      input_shape: (x, y, z, channel); sides are multiples of 8.
+
+    Returns:
+      A symbolic tensor (batch, x, y, z, channel) named "cube".
+
+    Raises:
+      InputError: If a side is no multiple of 8, or there is no such upsampling or
+        behaviour of batch normalisation.
+    """
+    for name, value, known in (
+        ("upsampling", trunk.upsampling, UPSAMPLINGS),
+        ("bn_statistics", trunk.bn_statistics, BN_STATISTICS),
+    ):
+        if value not in known:
+            raise InputError(
+                f"{name} is one of {', '.join(known)}. Received: {name}={value}"
+            )
+    check_sides(input_shape[:-1])
+    return keras.Input(input_shape, name="cube")
+
+
+def trunk_of(model: keras.Model) -> Trunk:
+    """Reads how the trunk of a model is built; the counterpart of building it.
+
+    Args:
+      model: A network with the encoder of Models Genesis, of any head. Of one without
+        a decoder, `upsampling` is "nearest".
+
+    Returns:
+      Its trunk, in float32.
+
+    Raises:
+      InputError: If the model has no such encoder.
+    """
+    configs = {
+        config["name"]: config
+        for config in model.get_config().get("layers", [])
+        if "inbound_nodes" in config
+    }
+    names = [
+        f"depth_{depth}_{kind}"
+        for depth in range(ENCODER_DEPTHS)
+        for kind in ("conv", "bn")
+    ]
+    missing = [name for name in names if name not in configs]
+    if missing:
+        raise InputError(
+            "a pre-trained model has the layers depth_0_conv to depth_7_bn. "
+            f"Received: {model.name}, without {missing[0]}"
+        )
+    normalisation = configs["depth_0_bn"]["config"]
+    moving = configs["depth_0_bn"]["class_name"] == "BatchNormalization"
+    enlargement = configs.get("upsampling_0", {}).get("class_name")
+    transposed = enlargement == "Conv3DTranspose"
+    return Trunk(
+        base_filters=configs["depth_0_conv"]["config"]["filters"],
+        upsampling="transposed" if transposed else "nearest",
+        bn_statistics="moving" if moving else "batch",
+        bn_momentum=normalisation.get("momentum", Trunk.bn_momentum),
+        bn_epsilon=normalisation["epsilon"],
+        synchronized=normalisation.get("synchronized", False),
+    )
 
 
 def check_sides(sides: tuple[int, ...]) -> None:
