@@ -143,6 +143,19 @@ def test_a_weight_without_its_layer_in_its_name_is_of_the_layer_of_its_group(tmp
     assert list(read_keras2_tensors(path)) == ["scale/factor"]
 
 
+def test_a_layer_that_was_built_twice_keeps_its_name(tmp_path):
+    path = tmp_path / "weights.h5"
+    layers = {
+        "depth_0_conv": [("depth_0_conv_1/kernel:0", np.ones(2, np.float32))],
+        "model_1": [("depth_1_conv/kernel:0", np.ones(3, np.float32))],
+    }
+    write_keras2_file(path, layers)
+    assert list(read_keras2_tensors(path)) == [
+        "depth_0_conv/kernel",
+        "depth_1_conv/kernel",
+    ]
+
+
 def test_a_layer_may_have_the_name_of_a_group_of_whole_models(tmp_path):
     layers = {"model_weights": [("model_weights/kernel:0", np.ones(3))], "layers": []}
     path = tmp_path / "weights.h5"

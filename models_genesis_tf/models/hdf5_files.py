@@ -7,6 +7,7 @@ from what describes the tensors before the first of them is read, and no pickle,
 model configuration in the file is looked at.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -136,13 +137,21 @@ def _find_datasets(weights: h5py.Group) -> dict[str, h5py.Dataset]:
     for layer in _read_names(weights, "layer_names"):
         group = _member(weights, layer, h5py.Group)
         for name in _read_names(group, "weight_names"):
-            parts = f"{layer}/{name}".split("/")
-            key = "/".join(parts[-2:]).removesuffix(":0")
+            key = _key(layer, name)
             if key in datasets:
                 raise _refusal("weights have different names", group, _short(key))
             datasets[key] = _member(group, name, h5py.Dataset)
             _check_dataset(key, datasets[key])
     return datasets
+
+
+def _key(layer: str, name: str) -> str:
+    """Names a weight "<layer>/<variable>"."""
+    *_, own, variable = f"{layer}/{name}".split("/")
+    # TensorFlow 1 numbers what is built a second time; the layer keeps its name.
+    if re.fullmatch(rf"{re.escape(layer)}_\d+", own):
+        own = layer
+    return f"{own}/{variable}".removesuffix(":0")
 
 
 def _has_names(group: h5py.Group, attribute: str) -> bool:
