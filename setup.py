@@ -10,6 +10,8 @@ COMMANDS = (
     "extract_cubes",
     "preview",
     "pretrain",
+    "finetune",
+    "evaluate",
     "convert_weights",
     "benchmark",
 )

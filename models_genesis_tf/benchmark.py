@@ -81,7 +81,7 @@ def _measure(name: str) -> dict:
         return step.measure(
             values.base_filters,
             values.batch_size,
-            run_flags.cube_size(),
+            run_flags.sides("cube_size"),
             precisions=values.precisions,
         )
     from models_genesis_tf.benchmarks import extract

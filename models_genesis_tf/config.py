@@ -1,4 +1,4 @@
-"""Frozen settings: what a cube, a pair and a pre-training run are made with.
+"""Frozen settings: what a cube, a pair and a run are made with.
 
 Flags become these dataclasses at the entry points; nothing below reads a flag.
 """
@@ -170,6 +170,76 @@ class PretrainConfig:
     stop_patience: int = 50
     train_folds: tuple[int, ...] | None = None
     valid_folds: tuple[int, ...] | None = None
+    strategy: str = "auto"
+    cross_device_ops: str = "auto"
+    precision: str = "auto"
+    jit_compile: bool = False
+    deterministic: bool = False
+    checkpoint_every: int = 0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class FinetuneConfig:
+    """A fine-tuning run; the defaults are those of a user's own task.
+
+    Attributes:
+      task: Code of the task, "custom" for a manifest.
+      kind: "classification" or "segmentation".
+      manifest: Path of the csv file that lists the cases.
+      label_column: Its column that holds labels.
+      label_map: Which numbers or texts of it become which class, such as "<3:0,>3:1";
+        empty takes them as they are.
+      where: Conditions on columns that rows have to meet, such as "n_readers>=3".
+      window: As `imaging.windows.parse_window` reads it.
+      spacing: Spacing x, y, z in mm that images are resampled to, or None.
+      patch_size: Sides x, y, z in voxels, or None to choose them by the images.
+      weights: "scratch" or the path of a weight file.
+      trials: Independent repetitions.
+      train_fraction: Share of the training and validation patients used, in (0, 1].
+      score_split: "test" or "valid"; test cases are then never read.
+      base_filters: Width, or None for that of the weights (from scratch: 32).
+      bn_momentum: Share of the old moving statistics that each step keeps.
+      batch_size: Examples per step over all devices; None is 4, but no more than a
+        quarter of the training cases.
+      optimizer: "sgd" or "adam".
+      learning_rate: At the start; None is the optimizer's own in `LEARNING_RATES`.
+      epochs: Most passes over the training cases.
+      max_steps: Most steps, or None.
+      reduce_patience: Epochs without a lower validation loss until the learning rate is
+        halved.
+      stop_patience: The same until training stops.
+      strategy: As in `PretrainConfig`, like all that follow.
+      cross_device_ops: See there.
+      precision: See there.
+      jit_compile: See there.
+      deterministic: See there.
+      checkpoint_every: See there.
+      seed: From which weights, subsets, order and patches follow, with the trial.
+    """
+
+    task: str = "custom"
+    kind: str = "segmentation"
+    manifest: str = ""
+    label_column: str = "label"
+    label_map: str = ""
+    where: str = ""
+    window: str = "percentile"
+    spacing: tuple[float, float, float] | None = None
+    patch_size: tuple[int, int, int] | None = None
+    weights: str = "scratch"
+    trials: int = 1
+    train_fraction: float = 1.0
+    score_split: str = "test"
+    base_filters: int | None = None
+    bn_momentum: float = 0.9
+    batch_size: int | None = None
+    optimizer: str = "adam"
+    learning_rate: float | None = None
+    epochs: int = 200
+    max_steps: int | None = None
+    reduce_patience: int = 20
+    stop_patience: int = 50
     strategy: str = "auto"
     cross_device_ops: str = "auto"
     precision: str = "auto"

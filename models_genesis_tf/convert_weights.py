@@ -36,7 +36,7 @@ def main() -> None:
     """Reads the flags and converts."""
     values = flags.FLAGS
     source, output = _paths(values.source, values.output, values.overwrite)
-    sides = run_flags.cube_size()
+    sides = run_flags.sides("cube_size")
     # Keras takes seconds to load; a wrong path should not wait for it.
     from models_genesis_tf.models.official import build_official, read_official
     from models_genesis_tf.models.saving import save_model

@@ -13,7 +13,6 @@ from absl import flags
 
 from models_genesis_tf import run_flags
 from models_genesis_tf.config import SCHEMES, CubeConfig, PretrainConfig
-from models_genesis_tf.errors import InputError
 from models_genesis_tf.experiments import data_folders, run_folder
 from models_genesis_tf.experiments.run_cubes import find_cubes
 
@@ -50,9 +49,7 @@ flags.DEFINE_enum("scheme", _DEFAULT.scheme, SCHEMES, "Which transforms are used
 run_flags.define_transform_preset()
 flags.DEFINE_list("train_folds", [], "Folds trained on, such as 0,1,2,3,4.")
 flags.DEFINE_list("valid_folds", [], "Folds validated on, such as 5,6.")
-flags.DEFINE_boolean(
-    "restart", False, "Remove an earlier run in --output_dir, its cubes too, first."
-)
+run_flags.define_restart()
 flags.DEFINE_integer(
     "replay",
     None,
@@ -81,7 +78,7 @@ def _run(folder: Path) -> None:
     recorded = run_flags.replayable_flags(leave_out=["restart", "replay"])
     replaying = values.replay is not None
     if replaying or not values.restart:
-        _check_same_flags(folder, recorded)
+        run_flags.check_same_flags(run_folder.flags_of(folder), recorded, _MAY_CHANGE)
         if run_folder.is_finished(folder) and not replaying:
             print(f"finished already, nothing to do: {folder / 'model.keras'}")
             return
@@ -109,18 +106,6 @@ def _run(folder: Path) -> None:
         print(model)
     if model and data.synthetic:
         print("trained on synthetic scans: a demonstration, not a model for use")
-
-
-def _check_same_flags(folder: Path, recorded: str) -> None:
-    began_with = run_folder.flags_of(folder)
-    if began_with is None:
-        return
-    differing = run_flags.differing_flags(recorded, began_with, _MAY_CHANGE)
-    if differing:
-        raise InputError(
-            "a run goes on with the flags it began with; --restart begins it anew, "
-            f"another --output_dir a second one. Received: {', '.join(differing)}"
-        )
 
 
 def _configs() -> tuple[PretrainConfig, CubeConfig]:

@@ -59,6 +59,25 @@ def replayable_flags(leave_out: Sequence[str] = ()) -> str:
     return "\n".join(line for line in lines if line) + "\n"
 
 
+def check_same_flags(began: str | None, text: str, may_change: Sequence[str]) -> None:
+    """Refuses to go on with a run with other flags than it began with.
+
+    Args:
+      began: Its flagfile; None if no run began.
+      text: As from `replayable_flags`.
+      may_change: Names of flags that may differ.
+
+    Raises:
+      InputError: If others differ; it names them.
+    """
+    differing = differing_flags(text, began, may_change) if began is not None else []
+    if differing:
+        raise InputError(
+            "a run goes on with the flags it began with; --restart begins it anew, "
+            f"another --output_dir a second one. Received: {', '.join(differing)}"
+        )
+
+
 def differing_flags(text: str, other: str, leave_out: Sequence[str] = ()) -> list[str]:
     """Compares two flagfiles of this command.
 
@@ -173,6 +192,59 @@ def define_cube_size() -> None:
     )
 
 
+def define_manifest() -> None:
+    """Defines --manifest."""
+    _define(
+        flags.DEFINE_string,
+        "manifest",
+        None,
+        "csv file of cases with the columns image, label and, if known, patient and "
+        "split (train, valid, test); paths are relative to it.",
+    )
+
+
+def define_cache_dir() -> None:
+    """Defines --cache_dir."""
+    _define(
+        flags.DEFINE_string,
+        "cache_dir",
+        None,
+        "Folder of prepared cases, shared by runs; unset, prepared/ beside the run's.",
+    )
+
+
+def define_window() -> None:
+    """Defines --window."""
+    _define(
+        flags.DEFINE_string,
+        "window",
+        "auto",
+        "Intensities mapped to [0, 1]: ct (-1000..1000 HU), mr (0..4000), percentile "
+        "(0.5 to 99.5 % of each scan) or 'low,high'; auto is ct for CT, else "
+        "percentile.",
+    )
+
+
+def define_spacing() -> None:
+    """Defines --spacing."""
+    _define(
+        flags.DEFINE_list,
+        "spacing",
+        [],
+        "Resample scans to this spacing x,y,z in mm first; empty keeps their own.",
+    )
+
+
+def define_restart() -> None:
+    """Defines --restart."""
+    _define(
+        flags.DEFINE_boolean,
+        "restart",
+        False,
+        "Remove an earlier run in --output_dir, with what it cut or trained, first.",
+    )
+
+
 def define_cube_flags() -> None:
     """Defines the flags that say which cubes are cut from scans."""
     define_cube_size()
@@ -192,14 +264,7 @@ def define_cube_flags() -> None:
         "lungs, foreground asks for a share of voxels above an Otsu threshold, none "
         "takes all; auto is chest_ct for LUNA16 and chest CT in HU, else foreground.",
     )
-    _define(
-        flags.DEFINE_string,
-        "window",
-        "auto",
-        "Intensities mapped to [0, 1]: ct (-1000..1000 HU), mr (0..4000), percentile "
-        "(0.5 to 99.5 % of each scan) or 'low,high'; auto is ct for CT, else "
-        "percentile.",
-    )
+    define_window()
     _define(
         flags.DEFINE_float,
         "min_tissue",
@@ -210,12 +275,7 @@ def define_cube_flags() -> None:
         lower_bound=0.0,
         upper_bound=1.0,
     )
-    _define(
-        flags.DEFINE_list,
-        "spacing",
-        [],
-        "Resample scans to this spacing x,y,z in mm first; empty keeps their own.",
-    )
+    define_spacing()
 
 
 def define_transform_preset() -> None:
@@ -367,8 +427,11 @@ def training_config(default):
     )
 
 
-def cube_size() -> tuple[int, int, int]:
-    """Turns --cube_size into sides.
+def sides(name: str) -> tuple[int, int, int]:
+    """Turns a flag into the sides of what a network sees.
+
+    Args:
+      name: The flag's name.
 
     Returns:
       Sides x, y, z in voxels.
@@ -376,15 +439,28 @@ def cube_size() -> tuple[int, int, int]:
     Raises:
       InputError: If they are not three positive multiples of 8.
     """
-    values = flags.FLAGS.cube_size
-    size = parse_numbers("cube_size", values, 3, int)
+    values = flags.FLAGS[name].value
+    size = parse_numbers(name, values, 3, int)
     if any(side % 8 for side in size):
         nearest = ",".join(str(max(8, round(side / 8) * 8)) for side in size)
         raise InputError(
-            "--cube_size takes sides that are multiples of 8, such as "
-            f"{nearest}. Received: --cube_size={','.join(values)}"
+            f"--{name} takes sides that are multiples of 8, such as {nearest}. "
+            f"Received: --{name}={','.join(values)}"
         )
     return size
+
+
+def spacing() -> tuple[float, float, float] | None:
+    """Turns --spacing into numbers.
+
+    Returns:
+      Spacing x, y, z in mm, or None if it is unset.
+
+    Raises:
+      InputError: If it is not three positive numbers.
+    """
+    values = flags.FLAGS.spacing
+    return parse_numbers("spacing", values, 3, float) if values else None
 
 
 def cube_config() -> CubeConfig:
@@ -397,10 +473,7 @@ def cube_config() -> CubeConfig:
       InputError: If a value breaks its rule.
     """
     values = flags.FLAGS
-    size = cube_size()
-    spacing = None
-    if values.spacing:
-        spacing = parse_numbers("spacing", values.spacing, 3, float)
+    size = sides("cube_size")
     if values.window != "auto":
         parse_window(values.window)
     return CubeConfig(
@@ -409,7 +482,7 @@ def cube_config() -> CubeConfig:
         acceptance=values.acceptance,
         window=values.window,
         min_tissue=values.min_tissue,
-        spacing=spacing,
+        spacing=spacing(),
         seed=values.seed,
     )
 

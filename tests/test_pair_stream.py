@@ -9,7 +9,6 @@ import tensorflow as tf
 
 from models_genesis_tf.config import TransformConfig
 from models_genesis_tf.errors import InputError
-from models_genesis_tf.pipelines import pair_stream
 from models_genesis_tf.pipelines.pair_stream import training_pairs, validation_pairs
 from models_genesis_tf.transforms.pairs import genesis_pair
 
@@ -117,33 +116,6 @@ def test_a_batch_that_is_kept_keeps_its_values_while_others_are_made(cubes):
         expected = _pair(cubes, number * BATCH)
         np.testing.assert_array_equal(deformed[0].numpy(), expected[0])
         np.testing.assert_array_equal(original[0].numpy(), expected[1])
-
-
-def test_the_memory_of_batches_is_used_again(cubes, monkeypatch):
-    made = []
-
-    def count(shape):
-        made.append(shape)
-        return aligned_empty(shape)
-
-    aligned_empty = pair_stream._aligned_empty
-    monkeypatch.setattr(pair_stream, "_aligned_empty", count)
-    stream = training_pairs(cubes, INDICES, SEED, CONFIG, BATCH, parallel_calls=2)
-    for _ in stream.take(200):
-        pass
-    # Two in the making, two ahead, one with the consumer, of two parts each; some
-    # more wait to be let go.
-    assert 2 <= len(made) <= 40
-    assert set(made) == {(BATCH, 16, 12, 8, 2)}
-
-
-@pytest.mark.parametrize("shape", [(1, 8, 8, 8, 1), (3, 9, 7, 1)])
-def test_memory_of_batches_is_aligned_so_that_tensorflow_takes_it_uncopied(shape):
-    for _ in range(20):
-        array = pair_stream._aligned_empty(shape)
-        assert array.shape == shape and array.dtype == np.float32
-        assert array.ctypes.data % 64 == 0
-        assert array.flags.c_contiguous and array.flags.writeable
 
 
 def test_slices_make_a_stream_too():

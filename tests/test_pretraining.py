@@ -99,7 +99,7 @@ def test_the_record_says_what_ran_on_which_data(run):
     assert record["settings"]["seed"] == 3
     assert record["settings"]["base_filters"] == 2
     assert record["precision"] == "float32" and record["devices"]
-    assert record["wall_seconds"] > 0 and record["pairs_per_second"] > 0
+    assert record["wall_seconds"] > 0 and record["examples_per_second"] > 0
     assert 0 <= record["input_wait_share"] < 1
     assert [session["from_step"] for session in record["sessions"]] == [0]
     assert len(record["data_fingerprint"]) == 64
@@ -157,10 +157,10 @@ def test_the_folder_holds_panels_timing_and_curves_and_no_partial_file(run):
         for value in event.summary.value
     ]
     curves = (
+        "examples_per_second",
         "input_wait_share",
         "learning_rate",
         "loss",
-        "pairs_per_second",
         "seconds",
     )
     images = [entry for entry in seen if entry[1] == "restored"]

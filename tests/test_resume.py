@@ -183,7 +183,7 @@ def test_a_run_killed_before_its_first_checkpoint_begins_anew(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(
-        "models_genesis_tf.experiments.pretraining_run.save_checkpoint", killed
+        "models_genesis_tf.experiments.epoch_loop.save_checkpoint", killed
     )
     with pytest.raises(KeyboardInterrupt):
         pretrain(cubes, tmp_path, CONFIG, {})

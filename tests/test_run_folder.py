@@ -133,17 +133,3 @@ def test_software_is_named_with_its_versions():
     assert packages["tensorflow"].startswith("2.")
     commit = software["git_commit"]
     assert commit is None or len(commit) == 40
-
-
-def test_fingerprint_sees_name_size_beginning_and_end(tmp_path):
-    path = tmp_path / "cubes.npy"
-    middle = bytes(3 * 2**20)
-    contents = [b"a" + middle, b"b" + middle, middle + b"b", middle + b"bb"]
-    prints = set()
-    for content in contents:
-        path.write_bytes(content)
-        prints.add(run_folder.fingerprint([path]))
-        assert run_folder.fingerprint([path]) in prints
-    prints.add(run_folder.fingerprint([path, path]))
-    prints.add(run_folder.fingerprint([path.rename(tmp_path / "other.npy")]))
-    assert len(prints) == 6

@@ -43,7 +43,7 @@ def test_the_end_names_the_losses_to_beat():
         "wall_seconds": 61.0,
         "best_val_loss": 0.012344,
         "baselines": {"constant": 0.05, "unchanged": 0.1},
-        "pairs_per_second": 7.5,
+        "examples_per_second": 7.5,
         "input_wait_share": 0.254,
     }
     text = describe_end(record)

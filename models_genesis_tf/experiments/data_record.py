@@ -1,8 +1,8 @@
 """Which scans of which patients a run saw, for run.json and split.csv."""
 
-from models_genesis_tf.experiments import run_folder
 from models_genesis_tf.imaging.cube_files import CubeSet, patients_of
 from models_genesis_tf.imaging.cube_splits import Split
+from models_genesis_tf.imaging.fingerprints import fingerprint
 
 
 def list_cases(cubes: CubeSet, split: Split) -> list[dict[str, str]]:
@@ -47,7 +47,7 @@ def describe_data(cubes: CubeSet, split: Split, cases: list[dict[str, str]]) -> 
         }
 
     return {
-        "data_fingerprint": run_folder.fingerprint(cubes.files),
+        "data_fingerprint": fingerprint(cubes.files),
         "cubes": {"train": len(split.train), "valid": len(split.valid)},
         "series": listed("case"),
         "patients": listed("patient"),

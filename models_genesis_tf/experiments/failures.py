@@ -57,7 +57,7 @@ def out_of_memory(batch_size: int, replicas: int) -> InputError:
       The error to raise.
     """
     smaller = batch_size - replicas
-    way_out = "fewer --base_filters or a smaller --cube_size need less"
+    way_out = "fewer --base_filters or a smaller input need less"
     if smaller:
         way_out = f"the next smaller batch is --batch_size={smaller}"
     return InputError(

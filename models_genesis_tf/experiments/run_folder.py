@@ -3,7 +3,6 @@
 import contextlib
 import csv
 import fcntl
-import hashlib
 import io
 import json
 import os
@@ -23,6 +22,7 @@ _PACKAGES = ("tensorflow", "keras", "numpy", "numba", "SimpleITK")
 _PARTS = (
     "flags.cfg",
     "run.json",
+    "results.json",
     "cubes",
     "split.csv",
     "history.csv",
@@ -32,7 +32,6 @@ _PARTS = (
     "samples",
     "tensorboard",
 )
-_EDGE = 2**20
 
 
 def make_folder(path: str | Path) -> Path:
@@ -73,7 +72,18 @@ def read_record(folder: Path) -> dict:
     Returns:
       What its run.json holds; empty without one.
     """
-    path = folder / "run.json"
+    return read_json(folder / "run.json")
+
+
+def read_json(path: Path) -> dict:
+    """Reads what `write_json` wrote.
+
+    Args:
+      path: The file.
+
+    Returns:
+      What it holds; empty if there is none.
+    """
     return json.loads(path.read_text()) if path.is_file() else {}
 
 
@@ -155,7 +165,8 @@ def start_run(
     """
     folder = make_folder(folder)
     if restart:
-        parts = {(folder / name).resolve() for name in _PARTS}
+        trials = [path.name for path in folder.glob("trial_*")]
+        parts = {(folder / name).resolve() for name in (*_PARTS, *trials)}
         if data_dir is not None:
             data_dir = Path(data_dir).resolve()
             if parts & {data_dir, *data_dir.parents}:
@@ -163,8 +174,8 @@ def start_run(
                     "--restart removes what a run wrote to --output_dir, so the data "
                     f"lie elsewhere. Received: --data_dir={data_dir}"
                 )
-        for name in _PARTS:
-            _remove(folder / name)
+        for path in parts:
+            _remove(path)
     write_text(folder / "flags.cfg", flags_text)
     return folder
 
@@ -250,26 +261,6 @@ def describe_software() -> dict:
         "git_commit": _git_commit(),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
-
-
-def fingerprint(files: Sequence[Path]) -> str:
-    """Identifies data files by their names, sizes, first and last megabyte.
-
-    Args:
-      files: The files.
-
-    Returns:
-      A SHA-256 in hexadecimal; large files are not read whole.
-    """
-    digest = hashlib.sha256()
-    for path in files:
-        size = path.stat().st_size
-        digest.update(f"{path.name} {size}\n".encode())
-        with path.open("rb") as stream:
-            digest.update(stream.read(_EDGE))
-            stream.seek(max(0, size - _EDGE))
-            digest.update(stream.read(_EDGE))
-    return digest.hexdigest()
 
 
 def _remove(path: Path) -> None:

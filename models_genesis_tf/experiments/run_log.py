@@ -18,10 +18,10 @@ def describe_timing(trained: Sequence[Trained], batch_size: int) -> dict[str, fl
 
     Args:
       trained: Calls to `Trainer.train`.
-      batch_size: Pairs per step over all devices.
+      batch_size: Examples per step over all devices.
 
     Returns:
-      The columns of timing.csv: seconds, pairs per second, and the share of the time
+      The columns of timing.csv: seconds, examples per second, and the share of the time
       that was spent waiting for batches.
     """
     seconds = sum(call.seconds for call in trained)
@@ -29,7 +29,7 @@ def describe_timing(trained: Sequence[Trained], batch_size: int) -> dict[str, fl
     waited = sum(call.waited for call in trained)
     return {
         "seconds": seconds,
-        "pairs_per_second": steps * batch_size / seconds if steps else 0.0,
+        "examples_per_second": steps * batch_size / seconds if steps else 0.0,
         "input_wait_share": waited / seconds if steps else 0.0,
     }
 

@@ -63,7 +63,7 @@ def describe_end(record: dict) -> str:
             + duration(record["wall_seconds"]),
             "best val_loss": f"{record['best_val_loss']:.5f} (a constant cube "
             f"{losses['constant']:.5f}, the deformed cube {losses['unchanged']:.5f})",
-            "throughput": f"{record['pairs_per_second']:g} cubes/s, "
+            "throughput": f"{record['examples_per_second']:g} cubes/s, "
             f"{100 * record['input_wait_share']:.0f} % of training waits for input",
         }
     )

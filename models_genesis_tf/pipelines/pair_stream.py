@@ -9,20 +9,16 @@ and gives the same pairs for any number of parallel calls and of workers.
 """
 
 import functools
-import math
-import os
-import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from models_genesis_tf.config import TransformConfig
 from models_genesis_tf.errors import InputError
+from models_genesis_tf.pipelines.batching import Parts, map_batches
 from models_genesis_tf.transforms.pairs import genesis_pair
 
-_BATCHES_AHEAD = 2
-_ALIGNMENT = 64
 Pair = tuple[np.ndarray, np.ndarray]
 
 
@@ -115,8 +111,7 @@ def training_pairs(
     positions = tf.data.Dataset.range(first, np.iinfo(np.int64).max, num_workers)
     positions = positions.batch(batch_size // num_workers, drop_remainder=True)
     make_pair = functools.partial(training_pair, cubes, indices, seed, config)
-    shape = (batch_size // num_workers, *_cube_shape(cubes, indices))
-    return _map_batches(positions, make_pair, shape, parallel_calls)
+    return map_batches(positions, make_pair, _parts(cubes, indices), parallel_calls)
 
 
 def validation_pairs(
@@ -143,8 +138,7 @@ def validation_pairs(
     """
     positions = tf.data.Dataset.range(len(indices)).batch(batch_size)
     make_pair = functools.partial(validation_pair, cubes, indices, seed, config)
-    shape = (min(batch_size, len(indices)), *_cube_shape(cubes, indices))
-    return _map_batches(positions, make_pair, shape)
+    return map_batches(positions, make_pair, _parts(cubes, indices))
 
 
 @functools.lru_cache(maxsize=4)
@@ -153,76 +147,8 @@ def _permutation(seed: int, epoch: int, size: int) -> np.ndarray:
     return np.random.default_rng([seed, 1, epoch]).permutation(size)
 
 
-def _cube_shape(cubes, indices: Sequence[int]) -> tuple[int, ...]:
-    """Shape (x, y, z, channel) of the cubes, seen on the first one."""
+def _parts(cubes, indices: Sequence[int]) -> Parts:
+    """Shape and type of the deformed cube and the original, seen on the first cube."""
     if len(indices) == 0:
         raise InputError("a stream of pairs takes one cube or more. Received: none")
-    return cubes[int(indices[0])].shape
-
-
-class _Buffers:
-    """Memory for batches, used again once TensorFlow lets go of what lay there.
-
-    Fresh memory for every batch costs page faults, for which the threads of a process
-    wait on each other. TensorFlow takes an array without copying it if it is aligned.
-    """
-
-    def __init__(self, shape: tuple[int, ...]):
-        self._shape = shape
-        self._unused: list[np.ndarray] = []
-
-    def take(self, count: int) -> np.ndarray:
-        """Returns float32 memory for `count` pairs' cubes; it comes back by itself."""
-        try:
-            buffer = self._unused.pop()
-        except IndexError:
-            buffer = _aligned_empty(self._shape)
-        batch = buffer[:count]
-        weakref.finalize(batch, self._unused.append, buffer)
-        return batch
-
-
-def _aligned_empty(shape: tuple[int, ...]) -> np.ndarray:
-    """An empty float32 array that starts at a multiple of `_ALIGNMENT` bytes."""
-    size = math.prod(shape) * np.dtype(np.float32).itemsize
-    memory = np.empty(size + _ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % _ALIGNMENT
-    return memory[start : start + size].view(np.float32).reshape(shape)
-
-
-def _map_batches(
-    positions: tf.data.Dataset,
-    make_pair: Callable[[int], Pair],
-    shape: tuple[int, ...],
-    parallel_calls: int | None = None,
-) -> tf.data.Dataset:
-    """Maps batches of positions to batches of pairs, in order, several at a time.
-
-    `shape` is that of a full batch; the last one may hold fewer pairs.
-
-    Every worker already takes its own share, so tf.data must not divide it again. And
-    there is nothing to tune: its tuner only delays the end of an iterator by a second.
-    """
-    batch_shape = (positions.element_spec.shape[0], *shape[1:])
-    buffers = _Buffers(shape)
-
-    def make_batch(batch: np.ndarray) -> Pair:
-        deformed, original = buffers.take(len(batch)), buffers.take(len(batch))
-        for k, position in enumerate(batch):
-            deformed[k], original[k] = make_pair(position)
-        return deformed, original
-
-    def batch_at(batch):
-        # Stateless, as it is: else deterministic operation would make them in turn.
-        kinds = (tf.float32, tf.float32)
-        pairs = tf.numpy_function(make_batch, [batch], kinds, stateful=False)
-        return tuple(tf.ensure_shape(part, batch_shape) for part in pairs)
-
-    options = tf.data.Options()
-    options.experimental_distribute.auto_shard_policy = (
-        tf.data.experimental.AutoShardPolicy.OFF
-    )
-    options.autotune.enabled = False
-    calls = parallel_calls or os.cpu_count()
-    batches = positions.map(batch_at, num_parallel_calls=calls, deterministic=True)
-    return batches.prefetch(_BATCHES_AHEAD).with_options(options)
+    return ((cubes[int(indices[0])].shape, np.float32),) * 2

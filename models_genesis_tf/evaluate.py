@@ -1,0 +1,46 @@
+"""Scores the models of a finished fine-tuning run again.
+
+Example:
+  python -m models_genesis_tf.evaluate --run=runs/finetune_custom_scratch --split=test
+"""
+
+from pathlib import Path
+
+from absl import flags
+
+from models_genesis_tf import run_flags
+from models_genesis_tf.errors import InputError
+from models_genesis_tf.experiments.run_folder import make_folder
+
+flags.DEFINE_string("run", None, "Folder of a run of finetune.")
+flags.DEFINE_enum(
+    "split",
+    None,
+    ["test", "valid"],
+    "Which part is scored; unset, the one that the run was scored on.",
+)
+run_flags.define_manifest()
+run_flags.define_cache_dir()
+run_flags.define_output_dir()
+
+
+def main() -> None:
+    """Reads the flags and scores."""
+    values = flags.FLAGS
+    if not values.run:
+        raise InputError("evaluate takes --run. Received: none")
+    run = Path(values.run)
+    folder = make_folder(values.output_dir or run / "evaluation")
+    cache_dir = Path(values.cache_dir or run.parent / "prepared")
+    from models_genesis_tf.experiments.evaluation import evaluate  # loads TensorFlow
+
+    print(evaluate(run, folder, values.split, values.manifest, cache_dir))
+
+
+def cli() -> None:
+    """Runs the command."""
+    run_flags.run(main)
+
+
+if __name__ == "__main__":
+    cli()

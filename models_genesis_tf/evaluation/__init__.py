@@ -1,0 +1,1 @@
+"""Scores of predictions: NumPy arrays in, numbers out."""

@@ -1,0 +1,75 @@
+"""Scoring the models of a finished fine-tuning run again."""
+
+import dataclasses
+from pathlib import Path
+
+from models_genesis_tf.config import FinetuneConfig
+from models_genesis_tf.errors import InputError
+from models_genesis_tf.experiments import run_folder
+from models_genesis_tf.experiments.finetuning import summarise
+from models_genesis_tf.experiments.labelled_data import load_labelled_data
+from models_genesis_tf.experiments.scoring import score_model
+from models_genesis_tf.experiments.trial import cases_to_score
+from models_genesis_tf.tasks.base import split_sha256
+
+
+def evaluate(
+    run: Path, folder: Path, split: str | None, manifest: str | None, cache_dir: Path
+) -> Path:
+    """Scores each trial's model on cases that it did not train on.
+
+    Args:
+      run: Folder of a run that came to its end.
+      folder: Where the scores are written.
+      split: "test" or "valid"; None is what the run was scored on.
+      manifest: Where the cases are listed, if they moved; None is where they were.
+      cache_dir: Where prepared cases are kept.
+
+    Returns:
+      Path of results.json: as the run's own, with these scores.
+
+    Raises:
+      InputError: If the run has not come to its end, or its cases are other ones now.
+    """
+    if not run_folder.is_finished(run):
+        raise InputError(f"--run is a folder of a finished run. Received: --run={run}")
+    record, results = (
+        run_folder.read_json(run / name) for name in ("run.json", "results.json")
+    )
+    config = _settings(record["settings"])
+    config = dataclasses.replace(
+        config,
+        score_split=split or config.score_split,
+        manifest=manifest or config.manifest,
+        patch_size=tuple(record["patch_size"]),
+    )
+    data = load_labelled_data(config, cache_dir)
+    if split_sha256(data.split) != record["split_sha256"]:
+        raise InputError(
+            "a run is scored on the cases that it began with. "
+            f"Received: other cases in {config.manifest}"
+        )
+    trials = []
+    for result in results["trials"]:
+        number = result["trial"]
+        cases = cases_to_score(data, config, number)
+        model = run / f"trial_{number}" / "model.keras"
+        rows, scores, notes = score_model(model, data, cases)
+        run_folder.write_rows(folder / f"trial_{number}_scores.csv", rows)
+        trials.append(
+            result | {"scores": scores, "notes": notes, "scored_cases": len(cases)}
+        )
+    results |= {"score_split": config.score_split, "trials": trials}
+    run_folder.write_json(folder / "results.json", results)
+    print(summarise(trials, config.score_split))
+    return folder / "results.json"
+
+
+def _settings(values: dict) -> FinetuneConfig:
+    """Reads what `dataclasses.asdict` wrote; JSON turns tuples into lists."""
+    return FinetuneConfig(
+        **{
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in values.items()
+        }
+    )

@@ -1,0 +1,204 @@
+"""Fine-tuning: labelled cases in, trained and scored trials out.
+
+Trials follow one another, each in its own folder; a run that is killed at any moment
+goes on where it was, and a trial that has its scores is not touched again.
+"""
+
+import dataclasses
+import hashlib
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from models_genesis_tf.config import FinetuneConfig
+from models_genesis_tf.errors import InputError
+from models_genesis_tf.experiments import run_folder
+from models_genesis_tf.experiments.labelled_data import (
+    LabelledData,
+    load_labelled_data,
+)
+from models_genesis_tf.experiments.run_summary import table
+from models_genesis_tf.experiments.trial import Trial
+from models_genesis_tf.models.saving import read_metadata
+from models_genesis_tf.tasks.base import split_sha256
+
+
+def finetune(folder: Path, config: FinetuneConfig, cache_dir: Path) -> Path | None:
+    """Trains and scores the trials of a run, or goes on with that.
+
+    Args:
+      folder: A run folder that `run_folder.start_run` made.
+      config: The settings.
+      cache_dir: Where prepared cases are kept, of this run and of others.
+
+    Returns:
+      Path of results.json, or None if the process was asked to stop before the end.
+
+    Raises:
+      InputError: If manifest, cases, weights or settings break their rules, or are not
+        those that the run began with.
+    """
+    if config.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    data = load_labelled_data(config, cache_dir)
+    record = _start_record(folder, config, data)
+    print(table(_describe(data, config)), flush=True)
+    for warning in _seen_before(config, data):
+        print(warning, flush=True)
+    run_folder.write_rows(folder / "split.csv", _split_rows(data))
+    run_folder.write_json(folder / "run.json", record)
+    trials: list[dict] = []
+    for number in range(config.trials):
+        print(f"trial {number + 1} of {config.trials}", flush=True)
+        trial = Trial(data, folder / f"trial_{number}", config, number)
+        result, stopped_by = trial.run()
+        if stopped_by:
+            print(
+                f"stopped by {stopped_by} in trial {number + 1}, which is saved; the "
+                "same command goes on from there"
+            )
+            return None
+        print(_describe_scores(result), flush=True)
+        trials.append(result)
+        results = _results(folder, config, data)
+        results |= {"steps": max(trial["steps"] for trial in trials), "trials": trials}
+        run_folder.write_json(folder / "results.json", results)
+    run_folder.write_json(folder / "run.json", record | {"finished": True})
+    print(summarise(trials, config.score_split))
+    return folder / "results.json"
+
+
+def summarise(trials: list[dict], part: str) -> str:
+    """Says how all trials scored.
+
+    Args:
+      trials: As results.json lists them.
+      part: Which part of the cases was scored.
+
+    Returns:
+      Lines of text: mean and standard deviation (n - 1) over the trials by metric.
+    """
+    rows = {f"{part} scores": f"mean and s.d. of {len(trials)} trial(s)"}
+    for name in trials[0]["scores"]:
+        values = [trial["scores"].get(name, np.nan) for trial in trials]
+        spread = f" +- {np.std(values, ddof=1):.4f}" if len(values) > 1 else ""
+        rows[name] = f"{np.mean(values):.4f}{spread}"
+    return table(rows)
+
+
+def _start_record(folder: Path, config: FinetuneConfig, data: LabelledData) -> dict:
+    """What run.json says when training begins; refuses other data than before."""
+    earlier = run_folder.read_record(folder)
+    software = run_folder.describe_software()
+    record = software | {
+        "settings": dataclasses.asdict(config),
+        "data_fingerprint": _fingerprint(data),
+        "split_sha256": split_sha256(data.split),
+        "patients": {
+            part: sorted({case.patient for case in getattr(data.split, part)})
+            for part in ("train", "valid", "test")
+        },
+        "classes": list(data.classes),
+        "patch_size": list(data.patch_size),
+        "notices": list(data.notices),
+        "synthetic": False,
+        "finished": False,
+    }
+    record["sessions"] = [*earlier.get("sessions", []), software]
+    record["started"] = earlier.get("started", software["started"])
+    for name in ("data_fingerprint", "split_sha256"):
+        if earlier.get(name, record[name]) != record[name]:
+            raise InputError(
+                "a run goes on with the cases it began with; --restart begins it anew. "
+                f"Received: other cases in {config.manifest}"
+            )
+    return record
+
+
+def _fingerprint(data: LabelledData) -> str:
+    """Identifies the prepared cases."""
+    digest = hashlib.sha256()
+    for name in sorted(data.prepared):
+        digest.update(f"{name} {data.prepared[name].image_path.stem}\n".encode())
+    return digest.hexdigest()
+
+
+def _describe(data: LabelledData, config: FinetuneConfig) -> dict[str, str]:
+    split = data.split
+    scored = split.valid if config.score_split == "valid" else split.test
+    return {
+        "task": f"{data.task.code}: {data.task.title}",
+        "cases": f"{len(split.train)} train, {len(split.valid)} validate, "
+        f"{len(scored)} are scored ({config.score_split})",
+        "notices": "; ".join(data.notices),
+        "classes": ", ".join(data.classes),
+        "patch": "x".join(map(str, data.patch_size)) + " voxels",
+        "window": data.preparation.window,
+        "weights": config.weights,
+    }
+
+
+_HEADLINES = ("dice_mean", "iou_mean", "auc", "auc_mean", "accuracy")
+
+
+def _describe_scores(result: dict) -> str:
+    scores = ", ".join(
+        f"{name} {value:.4f}"
+        for name, value in result["scores"].items()
+        if name in _HEADLINES
+    )
+    return "\n".join([f"trial {result['trial'] + 1}: {scores}", *result["notes"]])
+
+
+def _results(folder: Path, config: FinetuneConfig, data: LabelledData) -> dict:
+    """What results.json says but for the trials."""
+    width = read_metadata(folder / "trial_0" / "model.keras")["base_filters"]
+    return {
+        "task": config.task,
+        "kind": data.task.kind,
+        "dimension": 3,
+        "weights": config.weights,
+        "pretraining": _describe_pretraining(config.weights),
+        "train_fraction": config.train_fraction,
+        "base_filters": width,
+        "score_split": config.score_split,
+        "split_sha256": split_sha256(data.split),
+        "synthetic": False,
+    }
+
+
+def _describe_pretraining(weights: str) -> dict | None:
+    """What the weights were trained on, and which they are."""
+    if weights == "scratch":
+        return None
+    path = Path(weights)
+    facts = read_metadata(path) if zipfile.is_zipfile(path) else None
+    return {
+        "scheme": (facts or {}).get("scheme"),
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+    }
+
+
+def _seen_before(config: FinetuneConfig, data: LabelledData) -> list[str]:
+    """Names the cases whose patients the weights were pre-trained on."""
+    if config.weights == "scratch":
+        return []
+    record = run_folder.read_record(Path(config.weights).parent)
+    seen = {name for part in record.get("patients", {}).values() for name in part}
+    return [
+        f"{case.name}: patient {case.patient} of the {part} part was in pre-training"
+        for part in ("valid", "test")
+        for case in getattr(data.split, part)
+        if case.patient in seen
+    ]
+
+
+def _split_rows(data: LabelledData) -> list[dict]:
+    """The rows of split.csv."""
+    return [
+        {"case": case.name, "patient": case.patient, "split": part}
+        for part in ("train", "valid", "test")
+        for case in getattr(data.split, part)
+    ]

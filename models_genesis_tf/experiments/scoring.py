@@ -1,0 +1,201 @@
+"""Scores of a trained model on whole cases, which it never sees the labels of."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from models_genesis_tf.evaluation.classification_metrics import (
+    accuracy,
+    auc,
+    average_precision,
+    mean_auc,
+    sensitivity_specificity,
+)
+from models_genesis_tf.evaluation.metrics import (
+    class_scores,
+    foreground_classes,
+    mean_over_cases,
+)
+from models_genesis_tf.evaluation.segmentation_metrics import (
+    OverlapCounts,
+    PaperIou,
+    dice,
+    iou,
+)
+from models_genesis_tf.evaluation.surface_metrics import hausdorff95, surface_dice
+from models_genesis_tf.experiments.labelled_data import LabelledData
+from models_genesis_tf.imaging.interpolation import interpolate
+from models_genesis_tf.imaging.patches import centre_patch_start, cut_patch
+from models_genesis_tf.imaging.tiling import Tiling, predict_tiled
+from models_genesis_tf.tasks.base import Case
+
+THRESHOLD = 0.5
+SURFACE_TOLERANCE_MM = 2.0
+_BATCH_SIZE = 4
+
+
+def score_model(
+    path: Path, data: LabelledData, cases: Sequence[Case]
+) -> tuple[list[dict], dict[str, float], list[str]]:
+    """Predicts cases and compares with their labels.
+
+    Args:
+      path: A saved model of the task.
+      data: The task's data.
+      cases: Prepared ones.
+
+    Returns:
+      One row of scores.csv for each case, the scores of all of them by metric, and
+      what was left out of them, for people.
+    """
+    predict = make_predict(keras.saving.load_model(path, compile=False))
+    if data.task.kind == "classification":
+        return _score_classification(predict, data, cases)
+    return _score_segmentation(predict, data, cases)
+
+
+def make_predict(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
+    """Makes a function of windows of a model.
+
+    Args:
+      model: Takes (batch, x, y, z, channel).
+
+    Returns:
+      From float32 windows to the model's outputs in NumPy; compiled once for batches of
+      any size.
+    """
+    signature = [tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)]
+    forward = tf.function(lambda x: model(x, training=False), signature)
+    return lambda windows: forward(windows).numpy()
+
+
+def _score_classification(predict, data: LabelledData, cases: Sequence[Case]) -> tuple:
+    rows, probabilities = [], []
+    labels = np.array([data.prepared[case.name].label for case in cases])
+    for case, label in zip(cases, labels, strict=True):
+        image = data.prepared[case.name].image()
+        start = centre_patch_start(image.shape, data.patch_size)
+        patch = cut_patch(image, start, data.patch_size)[np.newaxis, ..., np.newaxis]
+        outputs = predict(patch)[0]
+        probabilities.append(outputs)
+        row = {"case": case.name, "patient": case.patient, "label": int(label)}
+        if len(outputs) == 1:
+            row["probability"] = float(outputs[0])
+        else:
+            row |= {f"probability_{k}": float(p) for k, p in enumerate(outputs)}
+        rows.append(row)
+    stacked = np.stack(probabilities)
+    if data.num_outputs == 1:
+        return rows, *_binary_scores(labels, stacked[:, 0])
+    mean, left_out = mean_auc(labels, stacked, data.num_outputs)
+    scores = {
+        "auc_mean": mean,
+        "accuracy": accuracy(labels, stacked.argmax(axis=-1), data.num_outputs),
+    }
+    notes = [
+        f"class {data.classes[k]} is in no case or in all: left out of auc_mean"
+        for k in left_out
+    ]
+    return rows, scores, notes
+
+
+def _binary_scores(labels: np.ndarray, probability: np.ndarray) -> tuple:
+    called = probability > THRESHOLD
+    scores = {"accuracy": accuracy(labels, called.astype(int))}
+    if len(set(labels.tolist())) < 2:
+        return scores, ["all cases are of one class: no auc"]
+    sensitivity, specificity = sensitivity_specificity(labels, probability, THRESHOLD)
+    scores = {
+        "auc": auc(labels, probability),
+        "average_precision": average_precision(labels, probability),
+        "sensitivity": sensitivity,
+        "specificity": specificity,
+    } | scores
+    return scores, []
+
+
+def _score_segmentation(predict, data: LabelledData, cases: Sequence[Case]) -> tuple:
+    tiling = Tiling(data.patch_size, batch_size=_BATCH_SIZE)
+    classes = len(data.classes)
+    rows, occurring = [], []
+    per_metric: dict[str, list[dict[int, float]]] = {}
+    pooled, paper = OverlapCounts(), PaperIou()
+    for case in tqdm(cases, "scoring", leave=False, disable=None):
+        prepared = data.prepared[case.name]
+        volume = prepared.image()[..., np.newaxis]
+        outputs = predict_tiled(volume, predict, tiling, data.num_outputs)
+        spacing = prepared.original_spacing_mm
+        if spacing != prepared.spacing_mm:
+            scale = np.divide(spacing, prepared.spacing_mm)
+            outputs = interpolate(outputs, prepared.original_shape, scale)
+        truth, labels = prepared.original_label_map(), to_labels(outputs)
+        metrics = {
+            "dice": dice,
+            "iou": iou,
+            "hd95_mm": lambda t, p, spacing=spacing: hausdorff95(t, p, spacing),
+            "surface_dice_2mm": lambda t, p, spacing=spacing: surface_dice(
+                t, p, spacing, SURFACE_TOLERANCE_MM
+            ),
+        }
+        occurring.append(foreground_classes(truth, classes))
+        row = {"case": case.name, "patient": case.patient}
+        for name, metric in metrics.items():
+            values = class_scores(truth, labels, classes, metric)
+            per_metric.setdefault(name, []).append(values)
+            row |= {f"{name}_{data.classes[k]}": v for k, v in values.items()}
+        rows.append(row)
+        pooled.add(truth > 0, labels > 0)
+        paper.add(truth > 0, foreground_probability(outputs))
+    return rows, *_summarise(data, per_metric, occurring, pooled, paper)
+
+
+def _summarise(data, per_metric, occurring, pooled, paper) -> tuple:
+    scores, notes = {}, []
+    for name, per_case in per_metric.items():
+        mean = mean_over_cases(per_case, occurring)
+        scores[f"{name}_mean"] = mean.mean
+        scores |= {f"{name}_{data.classes[k]}": v for k, v in mean.per_class.items()}
+        if mean.undefined:
+            notes.append(f"{name}: {mean.undefined} values of empty masks left out")
+    scores |= {
+        "dice_pooled": pooled.dice(),
+        "iou_pooled": pooled.iou(),
+        "paper_iou": paper.result(),
+    }
+    notes += [
+        f"class {data.classes[k]} is in no case: left out of the means"
+        for k in mean.left_out
+    ]
+    return scores, notes
+
+
+def to_labels(outputs: np.ndarray) -> np.ndarray:
+    """Turns probabilities into classes.
+
+    Args:
+      outputs: (x, y, z, 1) of foreground, or (x, y, z, classes).
+
+    Returns:
+      uint8 (x, y, z).
+    """
+    if outputs.shape[-1] == 1:
+        return (outputs[..., 0] > THRESHOLD).astype(np.uint8)
+    return outputs.argmax(axis=-1).astype(np.uint8)
+
+
+def foreground_probability(outputs: np.ndarray) -> np.ndarray:
+    """The probability of any foreground class.
+
+    Args:
+      outputs: As for `to_labels`.
+
+    Returns:
+      float32 (x, y, z) in [0, 1].
+    """
+    if outputs.shape[-1] == 1:
+        return outputs[..., 0]
+    return np.clip(1 - outputs[..., 0], 0, 1)

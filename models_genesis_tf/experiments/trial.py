@@ -1,0 +1,195 @@
+"""One trial of a fine-tuning run: its subset, its network, its training, its scores."""
+
+import dataclasses
+from pathlib import Path
+
+import keras
+
+from models_genesis_tf.config import FinetuneConfig
+from models_genesis_tf.errors import InputError
+from models_genesis_tf.experiments import run_folder
+from models_genesis_tf.experiments.epoch_loop import EpochLoop, make_schedule
+from models_genesis_tf.experiments.labelled_data import (
+    Examples,
+    LabelledData,
+    resolve_batch_size,
+)
+from models_genesis_tf.experiments.scoring import THRESHOLD, score_model
+from models_genesis_tf.models.heads import build_classifier, build_segmenter
+from models_genesis_tf.models.losses import cross_entropy, segmentation_loss
+from models_genesis_tf.models.precision import choose_precision, read_cpu_features
+from models_genesis_tf.models.saving import save_model
+from models_genesis_tf.pipelines.example_stream import (
+    fixed_examples,
+    training_examples,
+)
+from models_genesis_tf.tasks.base import Case, draw_subset, subset_sha256
+from models_genesis_tf.training import strategy
+from models_genesis_tf.training.loop import Trainer
+from models_genesis_tf.training.optimizers import make_optimizer
+
+_BUILDERS = {"classification": build_classifier, "segmentation": build_segmenter}
+_LOSSES = {"classification": cross_entropy, "segmentation": segmentation_loss}
+
+
+class Trial:
+    """One trial from where its folder left it to its scores."""
+
+    def __init__(
+        self, data: LabelledData, folder: Path, config: FinetuneConfig, trial: int
+    ):
+        """Draws the subset; nothing is built yet.
+
+        Args:
+          data: The task's data.
+          folder: The trial's own folder.
+          config: The settings of the run.
+          trial: Its number, from 0.
+        """
+        self._data, self._folder, self._trial = data, folder, trial
+        fraction, seed = config.train_fraction, config.seed
+        self._train = draw_subset(data.split.train, fraction, seed, trial)
+        self._valid = draw_subset(data.split.valid, fraction, seed, trial)
+        batch_size = resolve_batch_size(config, len(self._train))
+        self._config = dataclasses.replace(config, batch_size=batch_size)
+
+    def run(self) -> tuple[dict | None, str | None]:
+        """Trains and scores, or reads the scores of a trial that did.
+
+        Returns:
+          What results.json says of the trial, and None; or None, and the name of the
+          signal that ended it before that.
+        """
+        done = run_folder.read_json(self._folder / "result.json")
+        if done:
+            return done, None
+        loop = self._make_loop()
+        stopped_by = loop.train()
+        if stopped_by:
+            return None, stopped_by
+        return self._score(loop.results()), None
+
+    def _make_loop(self) -> EpochLoop:
+        config, data = self._config, self._data
+        train, valid = Examples.of(data, self._train), Examples.of(data, self._valid)
+        places = valid.fixed_places()
+        trainer = self._make_trainer()
+
+        def training_batches(start_step: int):
+            return training_examples(
+                train.training_example,
+                len(train),
+                data.parts,
+                config.seed,
+                self._trial,
+                config.batch_size,
+                start_step,
+            )
+
+        return EpochLoop(
+            trainer,
+            make_schedule(config, len(train)),
+            self._folder,
+            training_batches,
+            fixed_examples(
+                lambda i: valid.example_at(places[i]),
+                len(places),
+                data.parts,
+                config.batch_size,
+            ),
+            lambda epoch: save_model(
+                trainer.model, self._folder / "model.keras", self._metadata(trainer)
+            ),
+            _why_broken,
+        )
+
+    def _make_trainer(self) -> Trainer:
+        config, data = self._config, self._data
+        precision = choose_precision(
+            config.precision,
+            strategy.gpu_capabilities(),
+            read_cpu_features(),
+            data.patch_size[0],
+        ).policy
+        devices = strategy.make_strategy(config.strategy, config.cross_device_ops)
+        strategy.check_batch_size(config.batch_size, devices)
+        keras.utils.set_random_seed((config.seed + self._trial) % 2**32)
+        with devices.scope():
+            model = _BUILDERS[data.task.kind](
+                data.input_shape,
+                None if config.weights == "scratch" else config.weights,
+                data.num_outputs,
+                base_filters=config.base_filters,
+                bn_momentum=config.bn_momentum,
+                synchronized=devices.num_replicas_in_sync > 1,
+                dtype=precision,
+                verbose=self._trial == 0,
+            )
+            optimizer = make_optimizer(
+                config.optimizer, config.learning_rate, precision
+            )
+        loss = _LOSSES[data.task.kind]
+        return Trainer(
+            model, optimizer, loss, devices, config.batch_size, config.jit_compile
+        )
+
+    def _metadata(self, trainer: Trainer) -> dict:
+        """What prediction needs to know."""
+        data, stem = self._data, trainer.model.get_layer("depth_0_conv")
+        return {
+            "task": self._config.task,
+            "kind": data.task.kind,
+            "classes": list(data.classes),
+            "threshold": THRESHOLD,
+            "window": data.preparation.window,
+            "spacing": data.preparation.spacing,
+            "patch_size": list(data.patch_size),
+            "channels": data.input_shape[-1],
+            "base_filters": stem.filters,
+        }
+
+    def _score(self, training: dict) -> dict:
+        config, data = self._config, self._data
+        cases = cases_to_score(data, config, self._trial)
+        rows, scores, notes = score_model(self._folder / "model.keras", data, cases)
+        run_folder.write_rows(self._folder / "scores.csv", rows)
+        result = {
+            "trial": self._trial,
+            "seed": config.seed,
+            "subset_sha256": subset_sha256(self._train),
+            "train_cases": len(self._train),
+            "valid_cases": len(self._valid),
+            "scored_cases": len(cases),
+            "steps": training["steps"],
+            "training": training,
+            "scores": scores,
+            "notes": notes,
+        }
+        run_folder.write_json(self._folder / "result.json", result)
+        return result
+
+
+def cases_to_score(
+    data: LabelledData, config: FinetuneConfig, trial: int
+) -> tuple[Case, ...]:
+    """The cases that a trial is scored on.
+
+    Args:
+      data: The task's data.
+      config: The settings of the run.
+      trial: Its number, from 0.
+
+    Returns:
+      All test cases, or the validation cases of the trial's subset.
+    """
+    if config.score_split == "test":
+        return data.split.test
+    return draw_subset(data.split.valid, config.train_fraction, config.seed, trial)
+
+
+def _why_broken(step: int, loss: float) -> InputError:
+    return InputError(
+        "training stops when the loss is no finite number; the best model and the last "
+        "checkpoint stay, and a lower --learning_rate helps. "
+        f"Received: loss={loss} at step {step + 1}"
+    )

@@ -1,0 +1,145 @@
+"""Fine-tunes a network for a task and scores it on cases it did not train on.
+
+The same command again goes on with a run that was stopped or killed.
+
+Examples:
+  python -m models_genesis_tf.finetune --task=custom --kind=segmentation \\
+    --manifest=cases.csv --weights=runs/mine/model.keras
+  python -m models_genesis_tf.finetune --task=custom --kind=classification \\
+    --manifest=nodules.csv --label_column=malignancy --label_map='<3:0,>3:1' \\
+    --where='readers>=3'
+"""
+
+import dataclasses
+from pathlib import Path
+
+from absl import flags
+
+from models_genesis_tf import run_flags
+from models_genesis_tf.config import FinetuneConfig
+from models_genesis_tf.errors import InputError
+from models_genesis_tf.experiments import run_folder
+from models_genesis_tf.imaging.windows import parse_window
+from models_genesis_tf.tasks.base import KINDS
+
+TASKS = ("custom",)
+_DEFAULT = FinetuneConfig()
+# What says where and how a run is computed, not what: it goes on on another machine.
+_MAY_CHANGE = (
+    "output_dir",
+    "cache_dir",
+    "manifest",
+    "strategy",
+    "cross_device_ops",
+    "jit_compile",
+    "checkpoint_every",
+)
+
+flags.DEFINE_enum("task", _DEFAULT.task, TASKS, "Which task; custom reads --manifest.")
+flags.DEFINE_enum("kind", None, KINDS, "What the network of --task=custom gives.")
+flags.DEFINE_string("label_column", "label", "Column of the manifest that is learned.")
+flags.DEFINE_string(
+    "label_map",
+    "",
+    "Turns a label column into classes, such as '<3:0,>3:1'; the first condition that "
+    "holds counts, rows without one are left out.",
+)
+flags.DEFINE_string(
+    "where", "", "Only rows for which this holds, such as 'readers>=3,quality=good'."
+)
+flags.DEFINE_list(
+    "patch_size",
+    [],
+    "Sides x,y,z of the network's input, multiples of 8; unset, by the images' sizes.",
+)
+flags.DEFINE_string(
+    "weights", _DEFAULT.weights, "scratch, or the file of a pre-trained model."
+)
+flags.DEFINE_integer("trials", _DEFAULT.trials, "Repetitions.", lower_bound=1)
+flags.DEFINE_float(
+    "train_fraction",
+    _DEFAULT.train_fraction,
+    "Share of the training and validation patients that is used, in (0, 1].",
+    lower_bound=0.0,
+    upper_bound=1.0,
+)
+flags.DEFINE_enum(
+    "score_split",
+    _DEFAULT.score_split,
+    ["test", "valid"],
+    "Which part is scored; with valid the test cases are never read.",
+)
+run_flags.define_manifest()
+run_flags.define_cache_dir()
+run_flags.define_output_dir()
+run_flags.define_window()
+run_flags.define_spacing()
+run_flags.define_seed()
+run_flags.define_restart()
+run_flags.define_training_flags(_DEFAULT)
+
+
+def main() -> None:
+    """Reads the flags, trains, scores."""
+    values = flags.FLAGS
+    config = _config()
+    start = Path(config.weights).stem
+    run_flags.set_defaults({"output_dir": f"runs/finetune_{config.task}_{start}"})
+    with run_folder.sole_writer(values.output_dir):
+        _run(Path(values.output_dir), config)
+
+
+def _run(folder: Path, config: FinetuneConfig) -> None:
+    values = flags.FLAGS
+    recorded = run_flags.replayable_flags(leave_out=["restart"])
+    if not values.restart:
+        run_flags.check_same_flags(run_folder.flags_of(folder), recorded, _MAY_CHANGE)
+        if run_folder.is_finished(folder):
+            print(f"finished already, nothing to do: {folder / 'results.json'}")
+            return
+    cache_dir = Path(values.cache_dir or folder.parent / "prepared")
+    run_folder.start_run(folder, recorded, values.restart, Path(config.manifest))
+    from models_genesis_tf.experiments import finetuning  # loads TensorFlow
+
+    results = finetuning.finetune(folder, config, cache_dir)
+    if results:
+        print(results)
+
+
+def _config() -> FinetuneConfig:
+    values = flags.FLAGS
+    if not (values.manifest and values.kind):
+        raise InputError(
+            "--task=custom takes --manifest and --kind. Received: "
+            f"--manifest={values.manifest} --kind={values.kind}"
+        )
+    if values.weights != "scratch" and not Path(values.weights).is_file():
+        raise InputError(f"--weights is scratch or a file. Received: {values.weights}")
+    window = "percentile" if values.window == "auto" else values.window
+    parse_window(window)
+    return dataclasses.replace(
+        run_flags.training_config(_DEFAULT),
+        task=values.task,
+        kind=values.kind,
+        manifest=values.manifest,
+        label_column=values.label_column,
+        label_map=values.label_map,
+        where=values.where,
+        window=window,
+        spacing=run_flags.spacing(),
+        patch_size=run_flags.sides("patch_size") if values.patch_size else None,
+        weights=values.weights,
+        trials=values.trials,
+        train_fraction=values.train_fraction,
+        score_split=values.score_split,
+        seed=values.seed,
+    )
+
+
+def cli() -> None:
+    """Runs the command."""
+    run_flags.run(main)
+
+
+if __name__ == "__main__":
+    cli()
