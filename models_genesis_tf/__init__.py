@@ -2,8 +2,8 @@
 
 Reading order, which is the data's way through the package:
 imaging (scans to cubes), phantoms (synthetic scans), transforms and pipelines (cubes
-to pairs), models and training (pairs to weights), experiments (the work put together),
-then the commands, one module each.
+to pairs), models and training (pairs to weights), tasks and evaluation (weights to
+scores), experiments (the work put together), then the commands, one module each.
 
 The names in `__all__` are imported when they are first used: TensorFlow, which only
 some of them need, takes seconds to load.

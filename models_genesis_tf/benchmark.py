@@ -18,7 +18,7 @@ from pathlib import Path
 
 from absl import flags
 
-from models_genesis_tf import run_flags
+from models_genesis_tf import command_line, run_flags
 from models_genesis_tf.config import PretrainConfig
 from models_genesis_tf.experiments.run_folder import (
     describe_software,
@@ -99,8 +99,8 @@ def _processor() -> str:
 
 def cli() -> None:
     """Runs the command."""
-    run_flags.set_defaults({"batch_size": _BATCH_SIZE})
-    run_flags.run(main, BENCHMARKS)
+    command_line.set_defaults({"batch_size": _BATCH_SIZE})
+    command_line.run(main, BENCHMARKS)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from absl import flags
 
-from models_genesis_tf import run_flags
+from models_genesis_tf import command_line, run_flags
 from models_genesis_tf.errors import InputError
 
 flags.DEFINE_string("source", None, "Official weight file, .h5 or .pt.")
@@ -87,7 +87,7 @@ def _paths(source: str | None, output: str | None, overwrite: bool) -> tuple:
 
 def cli() -> None:
     """Runs the command."""
-    run_flags.run(main)
+    command_line.run(main)
 
 
 if __name__ == "__main__":

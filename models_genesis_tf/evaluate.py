@@ -8,7 +8,7 @@ from pathlib import Path
 
 from absl import flags
 
-from models_genesis_tf import run_flags
+from models_genesis_tf import command_line, run_flags
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.experiments.run_folder import make_folder
 
@@ -39,7 +39,7 @@ def main() -> None:
 
 def cli() -> None:
     """Runs the command."""
-    run_flags.run(main)
+    command_line.run(main)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ Example:
 
 from absl import flags
 
-from models_genesis_tf import run_flags
+from models_genesis_tf import command_line, run_flags
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.experiments import data_folders
 from models_genesis_tf.experiments.extraction import extract_cubes
@@ -27,11 +27,11 @@ flags.DEFINE_string(
 
 def main() -> None:
     """Reads the flags, finds the scans, extracts."""
-    run_flags.set_defaults({"output_dir": "runs/extract_cubes"})
+    command_line.set_defaults({"output_dir": "runs/extract_cubes"})
     values = flags.FLAGS
     data = data_folders.find_data(values.data_dir, "luna16")
     if data.synthetic:
-        run_flags.set_defaults(data_folders.DEMO_CUBES)
+        command_line.set_defaults(data_folders.DEMO_CUBES)
     config = run_flags.cube_config()
     folds = run_flags.parse_folds("folds", values.folds)
     shard = _parse_shard(values.shard)
@@ -64,7 +64,7 @@ def _parse_shard(text: str) -> tuple[int, int]:
 
 def cli() -> None:
     """Runs the command."""
-    run_flags.run(main)
+    command_line.run(main)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from absl import flags
 
-from models_genesis_tf import run_flags
+from models_genesis_tf import command_line, run_flags
 from models_genesis_tf.config import FinetuneConfig
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.experiments import run_folder
@@ -84,16 +84,18 @@ def main() -> None:
     values = flags.FLAGS
     config = _config()
     start = Path(config.weights).stem
-    run_flags.set_defaults({"output_dir": f"runs/finetune_{config.task}_{start}"})
+    command_line.set_defaults({"output_dir": f"runs/finetune_{config.task}_{start}"})
     with run_folder.sole_writer(values.output_dir):
         _run(Path(values.output_dir), config)
 
 
 def _run(folder: Path, config: FinetuneConfig) -> None:
     values = flags.FLAGS
-    recorded = run_flags.replayable_flags(leave_out=["restart"])
+    recorded = command_line.replayable_flags(leave_out=["restart"])
     if not values.restart:
-        run_flags.check_same_flags(run_folder.flags_of(folder), recorded, _MAY_CHANGE)
+        command_line.check_same_flags(
+            run_folder.flags_of(folder), recorded, _MAY_CHANGE
+        )
         if run_folder.is_finished(folder):
             print(f"finished already, nothing to do: {folder / 'results.json'}")
             return
@@ -138,7 +140,7 @@ def _config() -> FinetuneConfig:
 
 def cli() -> None:
     """Runs the command."""
-    run_flags.run(main)
+    command_line.run(main)
 
 
 if __name__ == "__main__":

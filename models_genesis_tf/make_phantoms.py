@@ -7,7 +7,7 @@ Example:
 
 from absl import flags
 
-from models_genesis_tf import run_flags
+from models_genesis_tf import command_line, run_flags
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.experiments.run_folder import make_folder
 from models_genesis_tf.phantoms import luna16
@@ -32,7 +32,7 @@ def main() -> None:
 
 def cli() -> None:
     """Runs the command."""
-    run_flags.run(main)
+    command_line.run(main)
 
 
 if __name__ == "__main__":

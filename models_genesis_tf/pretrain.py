@@ -11,7 +11,7 @@ from pathlib import Path
 
 from absl import flags
 
-from models_genesis_tf import run_flags
+from models_genesis_tf import command_line, run_flags
 from models_genesis_tf.config import SCHEMES, CubeConfig, PretrainConfig
 from models_genesis_tf.experiments import data_folders, run_folder
 from models_genesis_tf.experiments.run_cubes import find_cubes
@@ -61,7 +61,7 @@ flags.DEFINE_integer(
 
 def main() -> None:
     """Reads the flags, finds or cuts the cubes, trains."""
-    run_flags.set_defaults({"output_dir": "runs/pretrain"})
+    command_line.set_defaults({"output_dir": "runs/pretrain"})
     values = flags.FLAGS
     with run_folder.sole_writer(values.output_dir):
         _run(Path(values.output_dir))
@@ -71,14 +71,16 @@ def _run(folder: Path) -> None:
     values = flags.FLAGS
     data = data_folders.find_data(values.data_dir, "luna16")
     if data.synthetic:
-        run_flags.set_defaults(_DEMO | {"data_dir": data_folders.PHANTOM})
+        command_line.set_defaults(_DEMO | {"data_dir": data_folders.PHANTOM})
     else:
-        run_flags.set_defaults({"data_dir": str(data.path)})
+        command_line.set_defaults({"data_dir": str(data.path)})
     config, cube_config = _configs()
-    recorded = run_flags.replayable_flags(leave_out=["restart", "replay"])
+    recorded = command_line.replayable_flags(leave_out=["restart", "replay"])
     replaying = values.replay is not None
     if replaying or not values.restart:
-        run_flags.check_same_flags(run_folder.flags_of(folder), recorded, _MAY_CHANGE)
+        command_line.check_same_flags(
+            run_folder.flags_of(folder), recorded, _MAY_CHANGE
+        )
         if run_folder.is_finished(folder) and not replaying:
             print(f"finished already, nothing to do: {folder / 'model.keras'}")
             return
@@ -123,7 +125,7 @@ def _configs() -> tuple[PretrainConfig, CubeConfig]:
 
 def cli() -> None:
     """Runs the command."""
-    run_flags.run(main)
+    command_line.run(main)
 
 
 if __name__ == "__main__":

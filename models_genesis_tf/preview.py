@@ -8,7 +8,7 @@ from pathlib import Path
 
 from absl import flags
 
-from models_genesis_tf import run_flags
+from models_genesis_tf import command_line, run_flags
 from models_genesis_tf.config import TRANSFORM_PRESETS
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.experiments.previewing import save_preview
@@ -25,7 +25,7 @@ run_flags.define_seed()
 
 def main() -> None:
     """Reads the flags and draws."""
-    run_flags.set_defaults({"output_dir": "."})
+    command_line.set_defaults({"output_dir": "."})
     values = flags.FLAGS
     if not values.input:
         raise InputError("preview takes --input=SCAN. Received: none")
@@ -44,7 +44,7 @@ def main() -> None:
 
 def cli() -> None:
     """Runs the command."""
-    run_flags.run(main)
+    command_line.run(main)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-from models_genesis_tf import pretrain, run_flags
+from models_genesis_tf import command_line, pretrain, run_flags
 from models_genesis_tf.config import CubeConfig, PretrainConfig
 from models_genesis_tf.errors import InputError
 
@@ -113,7 +113,7 @@ def test_folds_are_numbers_or_none():
 
 def test_a_new_default_gives_way_to_a_flag_that_was_given():
     _parse("--epochs=10000", "--cube_size=64,64,32")
-    run_flags.set_defaults({"epochs": 6, "batch_size": 4, "cube_size": "48,48,24"})
+    command_line.set_defaults({"epochs": 6, "batch_size": 4, "cube_size": "48,48,24"})
     assert flags.FLAGS.epochs == 10_000  # given, though it is the usual default
     assert flags.FLAGS.batch_size == 4
     assert run_flags.cube_config().cube_size == (64, 64, 32)
@@ -135,11 +135,11 @@ def test_a_new_default_gives_way_to_a_flag_that_was_given():
 )
 def test_recorded_flags_replay_to_the_same_settings(arguments, tmp_path):
     _parse(*arguments)
-    run_flags.set_defaults({"base_filters": 8, "cube_size": "48,48,24"})
+    command_line.set_defaults({"base_filters": 8, "cube_size": "48,48,24"})
     names = [holder.name for holder in flags.FLAGS.get_key_flags_for_module(COMMAND)]
     before = {name: flags.FLAGS[name].value for name in names}
     path = tmp_path / "flags.cfg"
-    path.write_text(run_flags.replayable_flags())
+    path.write_text(command_line.replayable_flags())
     with flagsaver.flagsaver():
         for name in names:
             flags.FLAGS[name].unparse()
@@ -150,8 +150,8 @@ def test_recorded_flags_replay_to_the_same_settings(arguments, tmp_path):
 
 def test_what_is_no_setting_of_the_run_is_left_out_of_the_record():
     _parse("--restart")
-    assert "--restart\n" in run_flags.replayable_flags()
-    assert "restart" not in run_flags.replayable_flags(leave_out=["restart"])
+    assert "--restart\n" in command_line.replayable_flags()
+    assert "restart" not in command_line.replayable_flags(leave_out=["restart"])
 
 
 def test_settings_and_flags_have_the_same_names():

@@ -21,8 +21,10 @@ from models_genesis_tf.experiments.labelled_data import (
 )
 from models_genesis_tf.experiments.run_summary import table
 from models_genesis_tf.experiments.trial import Trial
+from models_genesis_tf.models.precision import choose_precision, read_cpu_features
 from models_genesis_tf.models.saving import read_metadata
 from models_genesis_tf.tasks.base import split_sha256
+from models_genesis_tf.training import strategy
 
 
 def finetune(folder: Path, config: FinetuneConfig, cache_dir: Path) -> Path | None:
@@ -43,8 +45,11 @@ def finetune(folder: Path, config: FinetuneConfig, cache_dir: Path) -> Path | No
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     data = load_labelled_data(config, cache_dir)
+    # One for all trials: those of two strategies in one process mix up their sums.
+    devices = strategy.make_strategy(config.strategy, config.cross_device_ops)
     record = _start_record(folder, config, data)
-    print(table(_describe(data, config)), flush=True)
+    record["devices"] = strategy.describe_devices(devices)
+    print(table(_describe(data, config, record)), flush=True)
     for warning in _seen_before(config, data):
         print(warning, flush=True)
     run_folder.write_rows(folder / "split.csv", _split_rows(data))
@@ -52,7 +57,8 @@ def finetune(folder: Path, config: FinetuneConfig, cache_dir: Path) -> Path | No
     trials: list[dict] = []
     for number in range(config.trials):
         print(f"trial {number + 1} of {config.trials}", flush=True)
-        trial = Trial(data, folder / f"trial_{number}", config, number)
+        trial_folder = run_folder.make_folder(folder / f"trial_{number}")
+        trial = Trial(data, trial_folder, config, number, devices, record["precision"])
         result, stopped_by = trial.run()
         if stopped_by:
             print(
@@ -82,9 +88,12 @@ def summarise(trials: list[dict], part: str) -> str:
     """
     rows = {f"{part} scores": f"mean and s.d. of {len(trials)} trial(s)"}
     for name in trials[0]["scores"]:
-        values = [trial["scores"].get(name, np.nan) for trial in trials]
+        values = [trial["scores"].get(name) for trial in trials]
+        values = [value for value in values if value is not None]
+        mean = f"{np.mean(values):.4f}" if values else "undefined"
         spread = f" +- {np.std(values, ddof=1):.4f}" if len(values) > 1 else ""
-        rows[name] = f"{np.mean(values):.4f}{spread}"
+        few = f" ({len(values)} trials)" if len(values) < len(trials) else ""
+        rows[name] = mean + spread + few
     return table(rows)
 
 
@@ -103,6 +112,7 @@ def _start_record(folder: Path, config: FinetuneConfig, data: LabelledData) -> d
         "classes": list(data.classes),
         "patch_size": list(data.patch_size),
         "notices": list(data.notices),
+        "precision": earlier.get("precision") or _choose_precision(config, data),
         "synthetic": False,
         "finished": False,
     }
@@ -117,6 +127,15 @@ def _start_record(folder: Path, config: FinetuneConfig, data: LabelledData) -> d
     return record
 
 
+def _choose_precision(config: FinetuneConfig, data: LabelledData) -> str:
+    return choose_precision(
+        config.precision,
+        strategy.gpu_capabilities(),
+        read_cpu_features(),
+        data.patch_size[0],
+    ).policy
+
+
 def _fingerprint(data: LabelledData) -> str:
     """Identifies the prepared cases."""
     digest = hashlib.sha256()
@@ -125,7 +144,9 @@ def _fingerprint(data: LabelledData) -> str:
     return digest.hexdigest()
 
 
-def _describe(data: LabelledData, config: FinetuneConfig) -> dict[str, str]:
+def _describe(
+    data: LabelledData, config: FinetuneConfig, record: dict
+) -> dict[str, str]:
     split = data.split
     scored = split.valid if config.score_split == "valid" else split.test
     return {
@@ -137,6 +158,7 @@ def _describe(data: LabelledData, config: FinetuneConfig) -> dict[str, str]:
         "patch": "x".join(map(str, data.patch_size)) + " voxels",
         "window": data.preparation.window,
         "weights": config.weights,
+        "trains on": f"{record['devices']} in {record['precision']}",
     }
 
 
@@ -147,7 +169,7 @@ def _describe_scores(result: dict) -> str:
     scores = ", ".join(
         f"{name} {value:.4f}"
         for name, value in result["scores"].items()
-        if name in _HEADLINES
+        if name in _HEADLINES and value is not None
     )
     return "\n".join([f"trial {result['trial'] + 1}: {scores}", *result["notes"]])
 

@@ -1,5 +1,6 @@
 """Scores of a trained model on whole cases, which it never sees the labels of."""
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -40,7 +41,7 @@ _BATCH_SIZE = 4
 
 def score_model(
     path: Path, data: LabelledData, cases: Sequence[Case]
-) -> tuple[list[dict], dict[str, float], list[str]]:
+) -> tuple[list[dict], dict[str, float | None], list[str]]:
     """Predicts cases and compares with their labels.
 
     Args:
@@ -49,13 +50,17 @@ def score_model(
       cases: Prepared ones.
 
     Returns:
-      One row of scores.csv for each case, the scores of all of them by metric, and
-      what was left out of them, for people.
+      One row of scores.csv for each case; the scores of all of them by metric, None
+      where one is not defined; and what was left out, for people.
     """
     predict = make_predict(keras.saving.load_model(path, compile=False))
+    score = _score_segmentation
     if data.task.kind == "classification":
-        return _score_classification(predict, data, cases)
-    return _score_segmentation(predict, data, cases)
+        score = _score_classification
+    rows, scores, notes = score(predict, data, cases)
+    # JSON has no word for what is no number.
+    known = {k: v if math.isfinite(v) else None for k, v in scores.items()}
+    return rows, known, notes
 
 
 def make_predict(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:

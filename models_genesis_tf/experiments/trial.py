@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 
 import keras
+import tensorflow as tf
 
 from models_genesis_tf.config import FinetuneConfig
 from models_genesis_tf.errors import InputError
@@ -17,7 +18,6 @@ from models_genesis_tf.experiments.labelled_data import (
 from models_genesis_tf.experiments.scoring import THRESHOLD, score_model
 from models_genesis_tf.models.heads import build_classifier, build_segmenter
 from models_genesis_tf.models.losses import cross_entropy, segmentation_loss
-from models_genesis_tf.models.precision import choose_precision, read_cpu_features
 from models_genesis_tf.models.saving import save_model
 from models_genesis_tf.pipelines.example_stream import (
     fixed_examples,
@@ -36,7 +36,13 @@ class Trial:
     """One trial from where its folder left it to its scores."""
 
     def __init__(
-        self, data: LabelledData, folder: Path, config: FinetuneConfig, trial: int
+        self,
+        data: LabelledData,
+        folder: Path,
+        config: FinetuneConfig,
+        trial: int,
+        devices: tf.distribute.Strategy,
+        precision: str,
     ):
         """Draws the subset; nothing is built yet.
 
@@ -45,8 +51,11 @@ class Trial:
           folder: The trial's own folder.
           config: The settings of the run.
           trial: Its number, from 0.
+          devices: What all trials of a run are trained on.
+          precision: Keras dtype policy.
         """
         self._data, self._folder, self._trial = data, folder, trial
+        self._devices, self._precision = devices, precision
         fraction, seed = config.train_fraction, config.seed
         self._train = draw_subset(data.split.train, fraction, seed, trial)
         self._valid = draw_subset(data.split.valid, fraction, seed, trial)
@@ -105,32 +114,31 @@ class Trial:
 
     def _make_trainer(self) -> Trainer:
         config, data = self._config, self._data
-        precision = choose_precision(
-            config.precision,
-            strategy.gpu_capabilities(),
-            read_cpu_features(),
-            data.patch_size[0],
-        ).policy
-        devices = strategy.make_strategy(config.strategy, config.cross_device_ops)
-        strategy.check_batch_size(config.batch_size, devices)
+        strategy.check_batch_size(config.batch_size, self._devices)
+        keras.utils.clear_session()  # of the trial before
         keras.utils.set_random_seed((config.seed + self._trial) % 2**32)
-        with devices.scope():
+        with self._devices.scope():
             model = _BUILDERS[data.task.kind](
                 data.input_shape,
                 None if config.weights == "scratch" else config.weights,
                 data.num_outputs,
                 base_filters=config.base_filters,
                 bn_momentum=config.bn_momentum,
-                synchronized=devices.num_replicas_in_sync > 1,
-                dtype=precision,
+                synchronized=self._devices.num_replicas_in_sync > 1,
+                dtype=self._precision,
                 verbose=self._trial == 0,
             )
             optimizer = make_optimizer(
-                config.optimizer, config.learning_rate, precision
+                config.optimizer, config.learning_rate, self._precision
             )
         loss = _LOSSES[data.task.kind]
         return Trainer(
-            model, optimizer, loss, devices, config.batch_size, config.jit_compile
+            model,
+            optimizer,
+            loss,
+            self._devices,
+            config.batch_size,
+            config.jit_compile,
         )
 
     def _metadata(self, trainer: Trainer) -> dict:
