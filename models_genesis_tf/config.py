@@ -121,6 +121,7 @@ class CubeConfig:
     seed: int = 0
 
 
+SCRATCH = "scratch"
 LEARNING_RATES = {"sgd": 1.0, "adam": 1e-3}
 
 
@@ -194,7 +195,9 @@ class FinetuneConfig:
       window: As `imaging.windows.parse_window` reads it.
       spacing: Spacing x, y, z in mm that images are resampled to, or None.
       patch_size: Sides x, y, z in voxels, or None to choose them by the images.
-      weights: "scratch" or the path of a weight file.
+      flip_axes: Axes, of "x", "y", "z", along which training examples are flipped at
+        random.
+      weights: `SCRATCH` or the path of a weight file.
       trials: Independent repetitions.
       train_fraction: Share of the training and validation patients used, in (0, 1].
       score_split: "test" or "valid"; test cases are then never read.
@@ -227,7 +230,8 @@ class FinetuneConfig:
     window: str = "percentile"
     spacing: tuple[float, float, float] | None = None
     patch_size: tuple[int, int, int] | None = None
-    weights: str = "scratch"
+    flip_axes: tuple[str, ...] = ("x", "y", "z")
+    weights: str = SCRATCH
     trials: int = 1
     train_fraction: float = 1.0
     score_split: str = "test"

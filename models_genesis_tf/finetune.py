@@ -16,7 +16,7 @@ from pathlib import Path
 from absl import flags
 
 from models_genesis_tf import command_line, run_flags
-from models_genesis_tf.config import FinetuneConfig
+from models_genesis_tf.config import SCRATCH, FinetuneConfig
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.experiments import run_folder
 from models_genesis_tf.imaging.windows import parse_window
@@ -33,6 +33,11 @@ _MAY_CHANGE = (
     "cross_device_ops",
     "jit_compile",
     "checkpoint_every",
+)
+# Flags that are settings as they are.
+_AS_GIVEN = (
+    *("task", "kind", "manifest", "label_column", "label_map", "where"),
+    *("weights", "trials", "train_fraction", "score_split", "seed"),
 )
 
 flags.DEFINE_enum("task", _DEFAULT.task, TASKS, "Which task; custom reads --manifest.")
@@ -54,6 +59,12 @@ flags.DEFINE_list(
 )
 flags.DEFINE_string(
     "weights", _DEFAULT.weights, "scratch, or the file of a pre-trained model."
+)
+flags.DEFINE_list(
+    "flip_axes",
+    list(_DEFAULT.flip_axes),
+    "Axes along which training examples are flipped at random; leave out x where left "
+    "and right are different classes. Empty flips none.",
 )
 flags.DEFINE_integer("trials", _DEFAULT.trials, "Repetitions.", lower_bound=1)
 flags.DEFINE_float(
@@ -100,7 +111,8 @@ def _run(folder: Path, config: FinetuneConfig) -> None:
             print(f"finished already, nothing to do: {folder / 'results.json'}")
             return
     cache_dir = Path(values.cache_dir or folder.parent / "prepared")
-    run_folder.start_run(folder, recorded, values.restart, Path(config.manifest))
+    inputs = [config.manifest] + [config.weights] * (config.weights != SCRATCH)
+    run_folder.start_run(folder, recorded, values.restart, inputs)
     from models_genesis_tf.experiments import finetuning  # loads TensorFlow
 
     results = finetuning.finetune(folder, config, cache_dir)
@@ -115,26 +127,17 @@ def _config() -> FinetuneConfig:
             "--task=custom takes --manifest and --kind. Received: "
             f"--manifest={values.manifest} --kind={values.kind}"
         )
-    if values.weights != "scratch" and not Path(values.weights).is_file():
+    if values.weights != SCRATCH and not Path(values.weights).is_file():
         raise InputError(f"--weights is scratch or a file. Received: {values.weights}")
     window = "percentile" if values.window == "auto" else values.window
     parse_window(window)
     return dataclasses.replace(
         run_flags.training_config(_DEFAULT),
-        task=values.task,
-        kind=values.kind,
-        manifest=values.manifest,
-        label_column=values.label_column,
-        label_map=values.label_map,
-        where=values.where,
+        **{name: flags.FLAGS[name].value for name in _AS_GIVEN},
         window=window,
         spacing=run_flags.spacing(),
         patch_size=run_flags.sides("patch_size") if values.patch_size else None,
-        weights=values.weights,
-        trials=values.trials,
-        train_fraction=values.train_fraction,
-        score_split=values.score_split,
-        seed=values.seed,
+        flip_axes=run_flags.parse_axes("flip_axes", values.flip_axes),
     )
 
 

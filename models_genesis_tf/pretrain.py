@@ -85,7 +85,7 @@ def _run(folder: Path) -> None:
             print(f"finished already, nothing to do: {folder / 'model.keras'}")
             return
     if not replaying:
-        run_folder.start_run(folder, recorded, values.restart, data.path)
+        run_folder.start_run(folder, recorded, values.restart, [data.path])
     cubes = find_cubes(
         data,
         folder,

@@ -47,8 +47,9 @@ def define_output_dir() -> None:
         flags.DEFINE_string,
         "output_dir",
         None,
-        "Folder to write to; unset, runs/<command> for pretrain and extract_cubes and "
-        "the current folder for preview.",
+        "Folder to write to; unset, runs/<command> for pretrain and extract_cubes, "
+        "runs/finetune_<task>_<weights> for finetune, evaluation/ in the run for "
+        "evaluate, and the current folder for preview.",
     )
 
 
@@ -120,7 +121,8 @@ def define_manifest() -> None:
         "manifest",
         None,
         "csv file of cases with the columns image, label and, if known, patient and "
-        "split (train, valid, test); paths are relative to it.",
+        "split (train, valid, test); paths are relative to it. Unset, evaluate takes "
+        "that of the run.",
     )
 
 
@@ -142,7 +144,7 @@ def define_window() -> None:
         "auto",
         "Intensities mapped to [0, 1]: ct (-1000..1000 HU), mr (0..4000), percentile "
         "(0.5 to 99.5 % of each scan) or 'low,high'; auto is ct for CT, else "
-        "percentile.",
+        "percentile, and percentile for --task=custom.",
     )
 
 
@@ -218,8 +220,16 @@ def define_step_size(default) -> None:
       default: Settings with a field for each of these flags.
     """
     for name, text in (
-        ("base_filters", "Filters of the first convolution; 32 is the official width."),
-        ("batch_size", "Examples per step over all devices."),
+        (
+            "base_filters",
+            "Filters of the first convolution; 32 is the official width. Unset, "
+            "finetune takes that of the weights.",
+        ),
+        (
+            "batch_size",
+            "Examples per step over all devices. Unset, finetune takes 4, but no more "
+            "than a quarter of the training cases.",
+        ),
     ):
         value = getattr(default, name)
         _define(flags.DEFINE_integer, name, value, text, lower_bound=1)
@@ -429,6 +439,27 @@ def parse_folds(name: str, values: list[str]) -> tuple[int, ...] | None:
             f"Received: --{name}={','.join(values)}"
         )
     return tuple(int(value) for value in values)
+
+
+def parse_axes(name: str, values: list[str]) -> tuple[str, ...]:
+    """Turns a list flag into names of axes.
+
+    Args:
+      name: The flag's name, for the message.
+      values: Its parts as text.
+
+    Returns:
+      Some of "x", "y" and "z", or none.
+
+    Raises:
+      InputError: If a part is none of these.
+    """
+    if not set(values) <= set("xyz"):
+        raise InputError(
+            f"--{name} takes axes out of x,y,z divided by commas. "
+            f"Received: --{name}={','.join(values)}"
+        )
+    return tuple(values)
 
 
 def parse_numbers(name: str, values: list[str], count: int, kind: type) -> tuple:

@@ -75,8 +75,10 @@ def test_the_memory_of_batches_is_used_again(monkeypatch):
 
     aligned_empty = batching._aligned_empty
     monkeypatch.setattr(batching, "_aligned_empty", count)
-    for _ in map_batches(_positions(600, 3), _example, PARTS, 2):
-        pass
+    monkeypatch.setattr(batching, "_BUFFERS", batching._Buffers())
+    for _ in range(10):  # one set of data after the other, as epochs make them
+        for _ in map_batches(_positions(60, 3), _example, PARTS, 2):
+            pass
     # Two in the making, two ahead, one with the consumer, of each part; some more
     # wait to be let go.
     assert set(made) == {((3, *shape), np.dtype(dtype)) for shape, dtype in PARTS}

@@ -9,7 +9,7 @@ other mask. Every surface voxel counts the same, whatever area it stands for.
 import math
 
 import numpy as np
-from scipy import ndimage
+from scipy import ndimage, spatial
 
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.evaluation.metrics import checked_masks
@@ -44,9 +44,11 @@ def surface_distances(
     boxes = ndimage.find_objects((truth | prediction).astype(np.uint8))
     if not boxes:
         return np.empty(0)
-    first, second = (_surface(mask[boxes[0]]) for mask in (truth, prediction))
-    there = _directed_distances(first, second, spacing)
-    return np.concatenate([there, _directed_distances(second, first, spacing)])
+    first, second = (
+        np.argwhere(_surface(mask[boxes[0]])) * spacing for mask in (truth, prediction)
+    )
+    there = _directed_distances(first, second)
+    return np.concatenate([there, _directed_distances(second, first)])
 
 
 def hausdorff(
@@ -72,9 +74,25 @@ def hausdorff(
     Raises:
       InputError: As for `surface_distances`, or if the percentile is out of range.
     """
+    distances = surface_distances(truth, prediction, spacing)
+    return distance_percentile(distances, percentile)
+
+
+def distance_percentile(distances: np.ndarray, percentile: float) -> float:
+    """The percentile that `hausdorff` gives, of distances that are known.
+
+    Args:
+      distances: As from `surface_distances`.
+      percentile: In [0, 100].
+
+    Returns:
+      mm; 0 without distances, nan if they are infinite.
+
+    Raises:
+      InputError: If the percentile is out of range.
+    """
     if not 0 <= percentile <= 100:
         raise InputError(f"a percentile is in [0, 100]. Received: {percentile=}")
-    distances = surface_distances(truth, prediction, spacing)
     if not distances.size:
         return 0.0
     if np.isinf(distances).any():
@@ -122,9 +140,24 @@ def surface_dice(
       InputError: As for `surface_distances`, or if the tolerance is negative or not
         finite.
     """
+    return share_within(surface_distances(truth, prediction, spacing), tolerance)
+
+
+def share_within(distances: np.ndarray, tolerance: float) -> float:
+    """The share that `surface_dice` gives, of distances that are known.
+
+    Args:
+      distances: As from `surface_distances`.
+      tolerance: Largest distance that is near, itself included, in mm.
+
+    Returns:
+      A number in [0, 1]; 1 without distances.
+
+    Raises:
+      InputError: If the tolerance is negative or not finite.
+    """
     if not 0 <= tolerance < math.inf:
         raise InputError(f"a tolerance is 0 mm or more. Received: {tolerance=}")
-    distances = surface_distances(truth, prediction, spacing)
     if not distances.size:
         return 1.0
     return float(np.mean(distances <= tolerance + _ROUNDING_MM))
@@ -134,13 +167,11 @@ def _surface(mask: np.ndarray) -> np.ndarray:
     return mask & ~ndimage.binary_erosion(mask)
 
 
-def _directed_distances(
-    start: np.ndarray, goal: np.ndarray, spacing: tuple[float, ...]
-) -> np.ndarray:
-    """From each voxel of one surface to the nearest of the other; infinite if none."""
-    if not goal.any():
-        return np.full(np.count_nonzero(start), math.inf)
-    return ndimage.distance_transform_edt(~goal, sampling=spacing)[start]
+def _directed_distances(start: np.ndarray, goal: np.ndarray) -> np.ndarray:
+    """From each point (n, axes) to the nearest of others, in mm; infinite if none."""
+    if not len(goal):
+        return np.full(len(start), math.inf)
+    return spatial.cKDTree(goal).query(start)[0]
 
 
 def _check_spacing(spacing: tuple[float, ...], axes: int) -> None:

@@ -31,6 +31,7 @@ _PARTS = (
     "checkpoint",
     "samples",
     "tensorboard",
+    "evaluation",
 )
 
 
@@ -147,7 +148,7 @@ def sole_writer(folder: str | Path) -> Iterator[None]:
 
 
 def start_run(
-    folder: str | Path, flags_text: str, restart: bool, data_dir: Path | None = None
+    folder: str | Path, flags_text: str, restart: bool, inputs: Sequence[Path] = ()
 ) -> Path:
     """Makes a run folder ready, for a new run or for one that goes on.
 
@@ -155,7 +156,7 @@ def start_run(
       folder: Where the run writes.
       flags_text: What `--flagfile` replays the run with.
       restart: Whether an earlier run's files there are removed first, its cubes too.
-      data_dir: What the run will read, which a restart must not remove.
+      inputs: What the run will read, which a restart must not remove.
 
     Returns:
       The folder, with `flags.cfg` in it.
@@ -165,19 +166,22 @@ def start_run(
     """
     folder = make_folder(folder)
     if restart:
-        trials = [path.name for path in folder.glob("trial_*")]
-        parts = {(folder / name).resolve() for name in (*_PARTS, *trials)}
-        if data_dir is not None:
-            data_dir = Path(data_dir).resolve()
-            if parts & {data_dir, *data_dir.parents}:
+        trials = [path for path in folder.glob("trial_*") if _is_trial(path)]
+        parts = {path.resolve() for path in [*(folder / n for n in _PARTS), *trials]}
+        for path in (Path(path).resolve() for path in inputs):
+            if parts & {path, *path.parents}:
                 raise InputError(
-                    "--restart removes what a run wrote to --output_dir, so the data "
-                    f"lie elsewhere. Received: --data_dir={data_dir}"
+                    "--restart removes what a run wrote to --output_dir, so what it "
+                    f"reads lies elsewhere. Received: {path}"
                 )
         for path in parts:
             _remove(path)
     write_text(folder / "flags.cfg", flags_text)
     return folder
+
+
+def _is_trial(path: Path) -> bool:
+    return path.name.removeprefix("trial_").isdecimal()
 
 
 def write_text(path: Path, text: str) -> None:

@@ -77,17 +77,22 @@ def cut_patch(
 
 
 def random_flips(
-    image: np.ndarray, target: np.ndarray, rng: np.random.Generator
+    image: np.ndarray,
+    target: np.ndarray,
+    rng: np.random.Generator,
+    axes: Sequence[int] = (0, 1, 2),
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Flips image and target alike, each spatial axis with probability 0.5.
+    """Flips image and target alike, each axis with probability 0.5.
 
     Args:
       image: (x, y, z, channel).
       target: (x, y, z) or (x, y, z, channel).
-      rng: Generator to draw from.
+      rng: Generator to draw from; three numbers are drawn whatever the axes.
+      axes: Those that may be flipped.
 
     Returns:
       The two flipped, new contiguous arrays of the same types.
     """
-    axes = tuple(np.flatnonzero(rng.random(image.ndim - 1) < 0.5))
-    return np.flip(image, axes).copy(), np.flip(target, axes).copy()
+    drawn = np.flatnonzero(rng.random(image.ndim - 1) < 0.5)
+    flipped = tuple(axis for axis in drawn.tolist() if axis in axes)
+    return np.flip(image, flipped).copy(), np.flip(target, flipped).copy()

@@ -44,10 +44,9 @@ def map_batches(
     parts = tuple((tuple(shape), np.dtype(dtype)) for shape, dtype in parts)
     kinds = [tf.as_dtype(dtype) for _, dtype in parts]
     batch_size = positions.element_spec.shape[0]
-    buffers = _Buffers()
 
     def make_batch(batch: np.ndarray) -> Example:
-        filled = [buffers.take((len(batch), *shape), dtype) for shape, dtype in parts]
+        filled = [_BUFFERS.take((len(batch), *shape), dtype) for shape, dtype in parts]
         for k, position in enumerate(batch):
             _fill([part[k, ...] for part in filled], make_example(int(position)))
         return tuple(filled)
@@ -111,3 +110,8 @@ def _aligned_empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     memory = np.empty(size + _ALIGNMENT, np.uint8)
     start = -memory.ctypes.data % _ALIGNMENT
     return memory[start : start + size].view(dtype).reshape(shape)
+
+
+# One for all: TensorFlow keeps every function that it ever called from a data set, and
+# with it what the function holds.
+_BUFFERS = _Buffers()
