@@ -10,7 +10,6 @@ from absl import flags
 
 from models_genesis_tf import command_line, run_flags
 from models_genesis_tf.errors import InputError
-from models_genesis_tf.experiments.run_folder import make_folder
 
 flags.DEFINE_string("run", None, "Folder of a run of finetune.")
 flags.DEFINE_enum(
@@ -30,7 +29,7 @@ def main() -> None:
     if not values.run:
         raise InputError("evaluate takes --run. Received: none")
     run = Path(values.run)
-    folder = make_folder(values.output_dir or run / "evaluation")
+    folder = Path(values.output_dir or run / "evaluation")
     cache_dir = Path(values.cache_dir or run.parent / "prepared")
     from models_genesis_tf.experiments.evaluation import evaluate  # loads TensorFlow
 

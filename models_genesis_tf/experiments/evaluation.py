@@ -29,13 +29,20 @@ def evaluate(
       Path of results.json: as the run's own, with these scores.
 
     Raises:
-      InputError: If the run has not come to its end, or its cases are other ones now.
+      InputError: If the run has not come to its end, its cases or classes are other
+        ones now, or the scores would be written over its own.
     """
-    if not run_folder.is_finished(run):
-        raise InputError(f"--run is a folder of a finished run. Received: --run={run}")
-    record, results = (
-        run_folder.read_json(run / name) for name in ("run.json", "results.json")
-    )
+    record = run_folder.read_record(run)
+    if not (record.get("finished") and (run / "results.json").is_file()):
+        raise InputError(
+            f"--run is the folder of a finished run of finetune. Received: --run={run}"
+        )
+    if folder.resolve() == run.resolve():
+        raise InputError(
+            "scores are written beside a run's own. "
+            f"Received: --output_dir={folder}, which is the run"
+        )
+    results = run_folder.read_json(run / "results.json")
     config = _settings(record["settings"])
     config = dataclasses.replace(
         config,
@@ -43,12 +50,16 @@ def evaluate(
         manifest=manifest or config.manifest,
         patch_size=tuple(record["patch_size"]),
     )
-    data = load_labelled_data(config, cache_dir)
-    if split_sha256(data.split) != record["split_sha256"]:
+    data = load_labelled_data(
+        config, cache_dir, [config.score_split], record["classes"]
+    )
+    same_split = split_sha256(data.split) == record["split_sha256"]
+    if not same_split or list(data.classes) != record["classes"]:
         raise InputError(
-            "a run is scored on the cases that it began with. "
-            f"Received: other cases in {config.manifest}"
+            "a run is scored on the cases and classes that it began with. "
+            f"Received: others in {config.manifest}"
         )
+    run_folder.make_folder(folder)
     trials = []
     for result in results["trials"]:
         number = result["trial"]

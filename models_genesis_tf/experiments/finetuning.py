@@ -6,13 +6,14 @@ goes on where it was, and a trial that has its scores is not touched again.
 
 import dataclasses
 import hashlib
+import json
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from models_genesis_tf.config import FinetuneConfig
+from models_genesis_tf.config import SCRATCH, FinetuneConfig
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.experiments import run_folder
 from models_genesis_tf.experiments.labelled_data import (
@@ -21,8 +22,13 @@ from models_genesis_tf.experiments.labelled_data import (
 )
 from models_genesis_tf.experiments.run_summary import table
 from models_genesis_tf.experiments.trial import Trial
+from models_genesis_tf.imaging.fingerprints import sha256
+from models_genesis_tf.imaging.volumes import scan_name
+from models_genesis_tf.models.heads import check_width
 from models_genesis_tf.models.precision import choose_precision, read_cpu_features
+from models_genesis_tf.models.pretrained import load_pretrained
 from models_genesis_tf.models.saving import read_metadata
+from models_genesis_tf.models.unet3d import trunk_of
 from models_genesis_tf.tasks.base import split_sha256
 from models_genesis_tf.training import strategy
 
@@ -44,10 +50,12 @@ def finetune(folder: Path, config: FinetuneConfig, cache_dir: Path) -> Path | No
     """
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
-    data = load_labelled_data(config, cache_dir)
+    weights = check_weights(config)
+    parts = ["train", "valid"] + ["test"] * (config.score_split == "test")
+    data = load_labelled_data(config, cache_dir, parts)
     # One for all trials: those of two strategies in one process mix up their sums.
     devices = strategy.make_strategy(config.strategy, config.cross_device_ops)
-    record = _start_record(folder, config, data)
+    record = _start_record(folder, config, data, weights)
     record["devices"] = strategy.describe_devices(devices)
     print(table(_describe(data, config, record)), flush=True)
     for warning in _seen_before(config, data):
@@ -57,6 +65,8 @@ def finetune(folder: Path, config: FinetuneConfig, cache_dir: Path) -> Path | No
     trials: list[dict] = []
     for number in range(config.trials):
         print(f"trial {number + 1} of {config.trials}", flush=True)
+        if check_weights(config) != weights:
+            raise _other_weights(config)
         trial_folder = run_folder.make_folder(folder / f"trial_{number}")
         trial = Trial(data, trial_folder, config, number, devices, record["precision"])
         result, stopped_by = trial.run()
@@ -68,12 +78,36 @@ def finetune(folder: Path, config: FinetuneConfig, cache_dir: Path) -> Path | No
             return None
         print(_describe_scores(result), flush=True)
         trials.append(result)
-        results = _results(folder, config, data)
+        results = _results(folder, config, data, weights)
         results |= {"steps": max(trial["steps"] for trial in trials), "trials": trials}
         run_folder.write_json(folder / "results.json", results)
     run_folder.write_json(folder / "run.json", record | {"finished": True})
     print(summarise(trials, config.score_split))
     return folder / "results.json"
+
+
+def check_weights(config: FinetuneConfig) -> dict | None:
+    """Opens a run's weights before anything that takes long.
+
+    Args:
+      config: The settings.
+
+    Returns:
+      Which weights they are: `scheme` of their pre-training, None if they do not say,
+      and `sha256`; None from scratch.
+
+    Raises:
+      InputError: If they cannot be read, or have another width than asked for.
+    """
+    if config.weights == SCRATCH:
+        return None
+    model = load_pretrained(config.weights)
+    check_width(trunk_of(model), config.base_filters)
+    facts = read_metadata(config.weights) if zipfile.is_zipfile(config.weights) else {}
+    return {
+        "scheme": (facts or {}).get("scheme"),
+        "sha256": sha256(config.weights),
+    }
 
 
 def summarise(trials: list[dict], part: str) -> str:
@@ -87,7 +121,7 @@ def summarise(trials: list[dict], part: str) -> str:
       Lines of text: mean and standard deviation (n - 1) over the trials by metric.
     """
     rows = {f"{part} scores": f"mean and s.d. of {len(trials)} trial(s)"}
-    for name in trials[0]["scores"]:
+    for name in dict.fromkeys(name for trial in trials for name in trial["scores"]):
         values = [trial["scores"].get(name) for trial in trials]
         values = [value for value in values if value is not None]
         mean = f"{np.mean(values):.4f}" if values else "undefined"
@@ -97,7 +131,9 @@ def summarise(trials: list[dict], part: str) -> str:
     return table(rows)
 
 
-def _start_record(folder: Path, config: FinetuneConfig, data: LabelledData) -> dict:
+def _start_record(
+    folder: Path, config: FinetuneConfig, data: LabelledData, weights: dict | None
+) -> dict:
     """What run.json says when training begins; refuses other data than before."""
     earlier = run_folder.read_record(folder)
     software = run_folder.describe_software()
@@ -105,6 +141,7 @@ def _start_record(folder: Path, config: FinetuneConfig, data: LabelledData) -> d
         "settings": dataclasses.asdict(config),
         "data_fingerprint": _fingerprint(data),
         "split_sha256": split_sha256(data.split),
+        "pretraining": weights,
         "patients": {
             part: sorted({case.patient for case in getattr(data.split, part)})
             for part in ("train", "valid", "test")
@@ -124,7 +161,16 @@ def _start_record(folder: Path, config: FinetuneConfig, data: LabelledData) -> d
                 "a run goes on with the cases it began with; --restart begins it anew. "
                 f"Received: other cases in {config.manifest}"
             )
+    if earlier.get("pretraining", weights) != weights:
+        raise _other_weights(config)
     return record
+
+
+def _other_weights(config: FinetuneConfig) -> InputError:
+    return InputError(
+        "all trials of a run start from the same weights; --restart begins it anew. "
+        f"Received: {config.weights}, which has changed"
+    )
 
 
 def _choose_precision(config: FinetuneConfig, data: LabelledData) -> str:
@@ -137,10 +183,11 @@ def _choose_precision(config: FinetuneConfig, data: LabelledData) -> str:
 
 
 def _fingerprint(data: LabelledData) -> str:
-    """Identifies the prepared cases."""
-    digest = hashlib.sha256()
-    for name in sorted(data.prepared):
-        digest.update(f"{name} {data.prepared[name].image_path.stem}\n".encode())
+    """Identifies the prepared cases with their labels."""
+    digest = hashlib.sha256(json.dumps(data.classes).encode())
+    for name, prepared in sorted(data.prepared.items()):
+        line = f"{name} {prepared.image_path.stem} {prepared.label}\n"
+        digest.update(line.encode())
     return digest.hexdigest()
 
 
@@ -174,7 +221,9 @@ def _describe_scores(result: dict) -> str:
     return "\n".join([f"trial {result['trial'] + 1}: {scores}", *result["notes"]])
 
 
-def _results(folder: Path, config: FinetuneConfig, data: LabelledData) -> dict:
+def _results(
+    folder: Path, config: FinetuneConfig, data: LabelledData, weights: dict | None
+) -> dict:
     """What results.json says but for the trials."""
     width = read_metadata(folder / "trial_0" / "model.keras")["base_filters"]
     return {
@@ -182,7 +231,7 @@ def _results(folder: Path, config: FinetuneConfig, data: LabelledData) -> dict:
         "kind": data.task.kind,
         "dimension": 3,
         "weights": config.weights,
-        "pretraining": _describe_pretraining(config.weights),
+        "pretraining": weights,
         "train_fraction": config.train_fraction,
         "base_filters": width,
         "score_split": config.score_split,
@@ -191,29 +240,23 @@ def _results(folder: Path, config: FinetuneConfig, data: LabelledData) -> dict:
     }
 
 
-def _describe_pretraining(weights: str) -> dict | None:
-    """What the weights were trained on, and which they are."""
-    if weights == "scratch":
-        return None
-    path = Path(weights)
-    facts = read_metadata(path) if zipfile.is_zipfile(path) else None
-    return {
-        "scheme": (facts or {}).get("scheme"),
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-    }
-
-
 def _seen_before(config: FinetuneConfig, data: LabelledData) -> list[str]:
-    """Names the cases whose patients the weights were pre-trained on."""
-    if config.weights == "scratch":
+    """Names the cases that the weights were pre-trained on, by patient or by scan."""
+    if config.weights == SCRATCH:
         return []
     record = run_folder.read_record(Path(config.weights).parent)
-    seen = {name for part in record.get("patients", {}).values() for name in part}
+    if "series" not in record:
+        return ["the weights come without a record of the scans that they saw"]
+    patients, series = (
+        {name for part in record[kind].values() for name in part}
+        for kind in ("patients", "series")
+    )
+    scans = {Path(name).name for name in series}
     return [
-        f"{case.name}: patient {case.patient} of the {part} part was in pre-training"
+        f"case {case.name} of the {part} part was in pre-training"
         for part in ("valid", "test")
         for case in getattr(data.split, part)
-        if case.patient in seen
+        if case.patient in patients or scan_name(case.image) in scans
     ]
 
 

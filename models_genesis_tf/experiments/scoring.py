@@ -1,5 +1,6 @@
 """Scores of a trained model on whole cases, which it never sees the labels of."""
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,16 +28,22 @@ from models_genesis_tf.evaluation.segmentation_metrics import (
     dice,
     iou,
 )
-from models_genesis_tf.evaluation.surface_metrics import hausdorff95, surface_dice
+from models_genesis_tf.evaluation.surface_metrics import (
+    distance_percentile,
+    share_within,
+    surface_distances,
+)
 from models_genesis_tf.experiments.labelled_data import LabelledData
 from models_genesis_tf.imaging.interpolation import interpolate
 from models_genesis_tf.imaging.patches import centre_patch_start, cut_patch
 from models_genesis_tf.imaging.tiling import Tiling, predict_tiled
+from models_genesis_tf.models.pretrained import load_pretrained
 from models_genesis_tf.tasks.base import Case
 
 THRESHOLD = 0.5
 SURFACE_TOLERANCE_MM = 2.0
 _BATCH_SIZE = 4
+_ONE_CLASS = "all scored cases are of one class: no auc"
 
 
 def score_model(
@@ -53,7 +60,7 @@ def score_model(
       One row of scores.csv for each case; the scores of all of them by metric, None
       where one is not defined; and what was left out, for people.
     """
-    predict = make_predict(keras.saving.load_model(path, compile=False))
+    predict = make_predict(load_pretrained(path))
     score = _score_segmentation
     if data.task.kind == "classification":
         score = _score_classification
@@ -96,23 +103,21 @@ def _score_classification(predict, data: LabelledData, cases: Sequence[Case]) ->
     stacked = np.stack(probabilities)
     if data.num_outputs == 1:
         return rows, *_binary_scores(labels, stacked[:, 0])
+    scores = {"accuracy": accuracy(labels, stacked.argmax(axis=-1), data.num_outputs)}
+    if len(set(labels.tolist())) < 2:
+        return rows, scores, [_ONE_CLASS]
     mean, left_out = mean_auc(labels, stacked, data.num_outputs)
-    scores = {
-        "auc_mean": mean,
-        "accuracy": accuracy(labels, stacked.argmax(axis=-1), data.num_outputs),
-    }
     notes = [
-        f"class {data.classes[k]} is in no case or in all: left out of auc_mean"
-        for k in left_out
+        f"class {data.classes[k]} is in no case: left out of auc_mean" for k in left_out
     ]
-    return rows, scores, notes
+    return rows, {"auc_mean": mean} | scores, notes
 
 
 def _binary_scores(labels: np.ndarray, probability: np.ndarray) -> tuple:
     called = probability > THRESHOLD
     scores = {"accuracy": accuracy(labels, called.astype(int))}
     if len(set(labels.tolist())) < 2:
-        return scores, ["all cases are of one class: no auc"]
+        return scores, [_ONE_CLASS]
     sensitivity, specificity = sensitivity_specificity(labels, probability, THRESHOLD)
     scores = {
         "auc": auc(labels, probability),
@@ -138,18 +143,22 @@ def _score_segmentation(predict, data: LabelledData, cases: Sequence[Case]) -> t
             scale = np.divide(spacing, prepared.spacing_mm)
             outputs = interpolate(outputs, prepared.original_shape, scale)
         truth, labels = prepared.original_label_map(), to_labels(outputs)
+        measure = functools.partial(surface_distances, spacing=spacing)
+        distances = class_scores(truth, labels, classes, measure)
         metrics = {
-            "dice": dice,
-            "iou": iou,
-            "hd95_mm": lambda t, p, spacing=spacing: hausdorff95(t, p, spacing),
-            "surface_dice_2mm": lambda t, p, spacing=spacing: surface_dice(
-                t, p, spacing, SURFACE_TOLERANCE_MM
-            ),
+            "dice": class_scores(truth, labels, classes, dice),
+            "iou": class_scores(truth, labels, classes, iou),
+            "hd95_mm": {
+                k: distance_percentile(values, 95) for k, values in distances.items()
+            },
+            "surface_dice_2mm": {
+                k: share_within(values, SURFACE_TOLERANCE_MM)
+                for k, values in distances.items()
+            },
         }
         occurring.append(foreground_classes(truth, classes))
         row = {"case": case.name, "patient": case.patient}
-        for name, metric in metrics.items():
-            values = class_scores(truth, labels, classes, metric)
+        for name, values in metrics.items():
             per_metric.setdefault(name, []).append(values)
             row |= {f"{name}_{data.classes[k]}": v for k, v in values.items()}
         rows.append(row)

@@ -6,7 +6,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from models_genesis_tf.config import FinetuneConfig
+from models_genesis_tf.config import SCRATCH, FinetuneConfig
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.experiments import run_folder
 from models_genesis_tf.experiments.epoch_loop import EpochLoop, make_schedule
@@ -59,7 +59,8 @@ class Trial:
         fraction, seed = config.train_fraction, config.seed
         self._train = draw_subset(data.split.train, fraction, seed, trial)
         self._valid = draw_subset(data.split.valid, fraction, seed, trial)
-        batch_size = resolve_batch_size(config, len(self._train))
+        replicas = devices.num_replicas_in_sync
+        batch_size = resolve_batch_size(config, len(self._train), replicas)
         self._config = dataclasses.replace(config, batch_size=batch_size)
 
     def run(self) -> tuple[dict | None, str | None]:
@@ -81,7 +82,7 @@ class Trial:
     def _make_loop(self) -> EpochLoop:
         config, data = self._config, self._data
         train, valid = Examples.of(data, self._train), Examples.of(data, self._valid)
-        places = valid.fixed_places()
+        places = valid.fixed_places(config.seed)
         trainer = self._make_trainer()
 
         def training_batches(start_step: int):
@@ -120,7 +121,7 @@ class Trial:
         with self._devices.scope():
             model = _BUILDERS[data.task.kind](
                 data.input_shape,
-                None if config.weights == "scratch" else config.weights,
+                None if config.weights == SCRATCH else config.weights,
                 data.num_outputs,
                 base_filters=config.base_filters,
                 bn_momentum=config.bn_momentum,

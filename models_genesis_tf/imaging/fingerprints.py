@@ -1,4 +1,4 @@
-"""Identity of data files without reading them whole."""
+"""Identity of data files."""
 
 import hashlib
 from collections.abc import Sequence
@@ -25,6 +25,19 @@ def fingerprint(files: Sequence[Path]) -> str:
             stream.seek(max(0, size - _EDGE))
             digest.update(stream.read(_EDGE))
     return digest.hexdigest()
+
+
+def sha256(path: str | Path) -> str:
+    """Identifies a file by all of its bytes.
+
+    Args:
+      path: The file.
+
+    Returns:
+      Its SHA-256 in hexadecimal.
+    """
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def scan_files(path: str | Path) -> list[Path]:

@@ -174,11 +174,8 @@ class _Start:
     ):
         self._source = None if weights is None else load_pretrained(weights)
         found = Trunk() if self._source is None else trunk_of(self._source)
-        if base_filters and self._source and base_filters != found.base_filters:
-            raise InputError(
-                f"base_filters is that of the weights, {found.base_filters}. "
-                f"Received: base_filters={base_filters}"
-            )
+        if self._source is not None:
+            check_width(found, base_filters)
         shape = _DEFAULT_SHAPE if self._source is None else self._source.input_shape[1:]
         found = dataclasses.replace(
             found,
@@ -206,6 +203,23 @@ class _Start:
             if verbose:
                 print(report.table(), flush=True)
         return model
+
+
+def check_width(trunk: Trunk, base_filters: int | None) -> None:
+    """Checks that the width asked for is that of the weights.
+
+    Args:
+      trunk: Of the weights.
+      base_filters: What was asked for; None asks for nothing.
+
+    Raises:
+      InputError: If it is another one.
+    """
+    if base_filters not in (None, trunk.base_filters):
+        raise InputError(
+            f"base_filters is that of the weights, {trunk.base_filters}. "
+            f"Received: base_filters={base_filters}"
+        )
 
 
 def _check_classes(num_classes: int) -> int:

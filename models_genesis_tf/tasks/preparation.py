@@ -1,8 +1,9 @@
 """Cases become arrays in [0, 1] on disk, once for each source and setting.
 
 A prepared case is `<key>.image.npy`, for segmentation `<key>.label.npy`, and
-`<key>.json` that says where they come from. The key is made of the sources' contents,
-the settings and the version of this layout, so a change of any makes new files.
+`<key>.json` that says where they come from. The key is made of the image's name, size,
+first and last megabyte, the label map's contents, the settings and the version of this
+layout, so a change of any makes new files.
 """
 
 import contextlib
@@ -19,7 +20,7 @@ import numpy as np
 
 from models_genesis_tf import __version__
 from models_genesis_tf.errors import InputError
-from models_genesis_tf.imaging.fingerprints import fingerprint, scan_files
+from models_genesis_tf.imaging.fingerprints import fingerprint, scan_files, sha256
 from models_genesis_tf.imaging.resampling import resample_volume
 from models_genesis_tf.imaging.volumes import Volume, read_volume
 from models_genesis_tf.imaging.windows import (
@@ -213,7 +214,11 @@ def _sources(case: Case) -> list[Path]:
 
 
 def _fingerprints(case: Case) -> list[str]:
-    return [fingerprint(scan_files(path)) for path in _sources(case)]
+    """Of the image in short; of the label map whole, for it may be corrected inside."""
+    image = fingerprint(scan_files(case.image))
+    if not isinstance(case.label, Path):
+        return [image]
+    return [image, *(sha256(path) for path in scan_files(case.label))]
 
 
 def _key(case: Case, preparation: Preparation) -> str:
