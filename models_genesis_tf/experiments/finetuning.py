@@ -57,18 +57,27 @@ def finetune(folder: Path, config: FinetuneConfig, cache_dir: Path) -> Path | No
     devices = strategy.make_strategy(config.strategy, config.cross_device_ops)
     record = _start_record(folder, config, data, weights)
     record["devices"] = strategy.describe_devices(devices)
+    trials = [  # drawn before anything is written: settings that do not fit show here
+        Trial(
+            data,
+            folder / f"trial_{number}",
+            config,
+            number,
+            devices,
+            record["precision"],
+        )
+        for number in range(config.trials)
+    ]
     print(table(_describe(data, config, record)), flush=True)
     for warning in _seen_before(config, data):
         print(warning, flush=True)
     run_folder.write_rows(folder / "split.csv", _split_rows(data))
     run_folder.write_json(folder / "run.json", record)
-    trials: list[dict] = []
-    for number in range(config.trials):
+    done: list[dict] = []
+    for number, trial in enumerate(trials):
         print(f"trial {number + 1} of {config.trials}", flush=True)
         if check_weights(config) != weights:
             raise _other_weights(config)
-        trial_folder = run_folder.make_folder(folder / f"trial_{number}")
-        trial = Trial(data, trial_folder, config, number, devices, record["precision"])
         result, stopped_by = trial.run()
         if stopped_by:
             print(
@@ -77,12 +86,12 @@ def finetune(folder: Path, config: FinetuneConfig, cache_dir: Path) -> Path | No
             )
             return None
         print(_describe_scores(result), flush=True)
-        trials.append(result)
+        done.append(result)
         results = _results(folder, config, data, weights)
-        results |= {"steps": max(trial["steps"] for trial in trials), "trials": trials}
+        results |= {"steps": max(one["steps"] for one in done), "trials": done}
         run_folder.write_json(folder / "results.json", results)
     run_folder.write_json(folder / "run.json", record | {"finished": True})
-    print(summarise(trials, config.score_split))
+    print(summarise(done, config.score_split))
     return folder / "results.json"
 
 

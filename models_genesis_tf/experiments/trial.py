@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from models_genesis_tf.config import SCRATCH, FinetuneConfig
@@ -29,6 +30,7 @@ from models_genesis_tf.training.loop import Trainer
 from models_genesis_tf.training.optimizers import make_optimizer
 
 _BUILDERS = {"classification": build_classifier, "segmentation": build_segmenter}
+_NETWORK_STREAM = 9
 _LOSSES = {"classification": cross_entropy, "segmentation": segmentation_loss}
 
 
@@ -61,6 +63,7 @@ class Trial:
         self._valid = draw_subset(data.split.valid, fraction, seed, trial)
         replicas = devices.num_replicas_in_sync
         batch_size = resolve_batch_size(config, len(self._train), replicas)
+        strategy.check_batch_size(batch_size, devices)
         self._config = dataclasses.replace(config, batch_size=batch_size)
 
     def run(self) -> tuple[dict | None, str | None]:
@@ -70,6 +73,7 @@ class Trial:
           What results.json says of the trial, and None; or None, and the name of the
           signal that ended it before that.
         """
+        run_folder.make_folder(self._folder)
         done = run_folder.read_json(self._folder / "result.json")
         if done:
             return done, None
@@ -115,9 +119,8 @@ class Trial:
 
     def _make_trainer(self) -> Trainer:
         config, data = self._config, self._data
-        strategy.check_batch_size(config.batch_size, self._devices)
         keras.utils.clear_session()  # of the trial before
-        keras.utils.set_random_seed((config.seed + self._trial) % 2**32)
+        keras.utils.set_random_seed(_network_seed(config.seed, self._trial))
         with self._devices.scope():
             model = _BUILDERS[data.task.kind](
                 data.input_shape,
@@ -194,6 +197,12 @@ def cases_to_score(
     if config.score_split == "test":
         return data.split.test
     return draw_subset(data.split.valid, config.train_fraction, config.seed, trial)
+
+
+def _network_seed(seed: int, trial: int) -> int:
+    """What a trial's initial weights follow from, in [0, 2**32)."""
+    rng = np.random.default_rng([seed, _NETWORK_STREAM, trial, 1])
+    return int(rng.integers(2**32))
 
 
 def _why_broken(step: int, loss: float) -> InputError:
