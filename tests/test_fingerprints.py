@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from models_genesis_tf.imaging.fingerprints import fingerprint, scan_files
+from models_genesis_tf.imaging.fingerprints import fingerprint, scan_files, sha256
 from models_genesis_tf.imaging.volumes import new_volume, write_volume
 
 
@@ -18,6 +18,16 @@ def test_fingerprint_sees_name_size_beginning_and_end(tmp_path):
     prints.add(fingerprint([path, path]))
     prints.add(fingerprint([path.rename(tmp_path / "other.npy")]))
     assert len(prints) == 6
+
+
+def test_sha256_is_the_published_one_of_the_empty_file_and_of_abc(tmp_path):
+    expected = {  # FIPS 180-4
+        b"": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+        b"abc": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+    }
+    for content, value in expected.items():
+        (tmp_path / "file").write_bytes(content)
+        assert sha256(tmp_path / "file") == value
 
 
 def test_a_metaimage_header_stands_for_its_data_file_too(tmp_path, rng):

@@ -222,6 +222,20 @@ def test_a_changed_image_or_label_map_is_prepared_anew(case, arrays, tmp_path):
     np.testing.assert_array_equal(newest.image(), old.image()[::-1])
 
 
+def test_a_label_map_that_changed_in_its_middle_is_prepared_anew(rng, tmp_path):
+    shape = (128, 128, 200)  # 3.1 MB: neither end sees the middle
+    place = new_volume(np.zeros(shape, np.uint8), SPACING)
+    image = rng.integers(0, 100, (2, *shape[1:])).astype(np.uint8).repeat(64, axis=0)
+    label = np.zeros(shape, np.uint8)
+    case = Case("one", tmp_path / "image.nii", tmp_path / "label.nii", "p", None)
+    write_volume(case.image, image, place)
+    for middle in (1, 5):
+        label[60:70, 60:70, 100] = middle
+        write_volume(case.label, label, place)
+        prepared = prepare_case(case, SEGMENTS, tmp_path / "cache")
+        np.testing.assert_array_equal(prepared.label_map(), classes_of(label))
+
+
 def test_a_changed_data_file_of_a_metaimage_is_prepared_anew(arrays, tmp_path):
     volume = new_volume(arrays[0], SPACING)
     write_volume(tmp_path / "scan.mhd", volume.array, volume)

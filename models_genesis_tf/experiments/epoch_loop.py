@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import keras
 import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
@@ -176,7 +177,8 @@ class EpochLoop:
     def _restore(self) -> Progress:
         checkpoint = load_newest(self._folder / "checkpoint")
         if checkpoint is None:
-            return Progress(0, 0, float(self._trainer.optimizer.learning_rate))
+            rate = keras.ops.convert_to_numpy(self._trainer.optimizer.learning_rate)
+            return Progress(0, 0, float(rate))
         self._trainer.set_state(checkpoint.arrays)
         return Progress.from_facts(checkpoint.facts)
 
