@@ -7,13 +7,13 @@ goes on where it was, and a trial that has its scores is not touched again.
 import dataclasses
 import hashlib
 import json
-import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from models_genesis_tf.config import SCRATCH, FinetuneConfig
+from models_genesis_tf.config import FinetuneConfig
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.experiments import run_folder
 from models_genesis_tf.experiments.labelled_data import (
@@ -21,14 +21,14 @@ from models_genesis_tf.experiments.labelled_data import (
     load_labelled_data,
 )
 from models_genesis_tf.experiments.run_summary import table
+from models_genesis_tf.experiments.starting_weights import (
+    check_unchanged,
+    describe_weights,
+    seen_before,
+)
 from models_genesis_tf.experiments.trial import Trial
-from models_genesis_tf.imaging.fingerprints import sha256
-from models_genesis_tf.imaging.volumes import scan_name
-from models_genesis_tf.models.heads import check_width
 from models_genesis_tf.models.precision import choose_precision, read_cpu_features
-from models_genesis_tf.models.pretrained import load_pretrained
 from models_genesis_tf.models.saving import read_metadata
-from models_genesis_tf.models.unet3d import trunk_of
 from models_genesis_tf.tasks.base import split_sha256
 from models_genesis_tf.training import strategy
 
@@ -50,7 +50,7 @@ def finetune(folder: Path, config: FinetuneConfig, cache_dir: Path) -> Path | No
     """
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
-    weights = check_weights(config)
+    weights = describe_weights(config)
     parts = ["train", "valid"] + ["test"] * (config.score_split == "test")
     data = load_labelled_data(config, cache_dir, parts)
     # One for all trials: those of two strategies in one process mix up their sums.
@@ -69,20 +69,35 @@ def finetune(folder: Path, config: FinetuneConfig, cache_dir: Path) -> Path | No
         for number in range(config.trials)
     ]
     print(table(_describe(data, config, record)), flush=True)
-    for warning in _seen_before(config, data):
+    for warning in seen_before(config, data.split):
         print(warning, flush=True)
     run_folder.write_rows(folder / "split.csv", _split_rows(data))
     run_folder.write_json(folder / "run.json", record)
+    results = _run_trials(folder, config, data, trials, weights)
+    if results is None:
+        return None
+    run_folder.write_json(folder / "run.json", record | {"finished": True})
+    print(summarise(results["trials"], config.score_split))
+    return folder / "results.json"
+
+
+def _run_trials(
+    folder: Path,
+    config: FinetuneConfig,
+    data: LabelledData,
+    trials: Sequence[Trial],
+    weights: dict | None,
+) -> dict | None:
+    """Runs one trial after the other; what results.json says, None if stopped."""
     done: list[dict] = []
-    for number, trial in enumerate(trials):
-        print(f"trial {number + 1} of {config.trials}", flush=True)
-        if check_weights(config) != weights:
-            raise _other_weights(config)
+    for number, trial in enumerate(trials, start=1):
+        print(f"trial {number} of {len(trials)}", flush=True)
+        check_unchanged(config, weights)
         result, stopped_by = trial.run()
         if stopped_by:
             print(
-                f"stopped by {stopped_by} in trial {number + 1}, which is saved; the "
-                "same command goes on from there"
+                f"stopped by {stopped_by} in trial {number}, which is saved; the same "
+                "command goes on from there"
             )
             return None
         print(_describe_scores(result), flush=True)
@@ -90,33 +105,7 @@ def finetune(folder: Path, config: FinetuneConfig, cache_dir: Path) -> Path | No
         results = _results(folder, config, data, weights)
         results |= {"steps": max(one["steps"] for one in done), "trials": done}
         run_folder.write_json(folder / "results.json", results)
-    run_folder.write_json(folder / "run.json", record | {"finished": True})
-    print(summarise(done, config.score_split))
-    return folder / "results.json"
-
-
-def check_weights(config: FinetuneConfig) -> dict | None:
-    """Opens a run's weights before anything that takes long.
-
-    Args:
-      config: The settings.
-
-    Returns:
-      Which weights they are: `scheme` of their pre-training, None if they do not say,
-      and `sha256`; None from scratch.
-
-    Raises:
-      InputError: If they cannot be read, or have another width than asked for.
-    """
-    if config.weights == SCRATCH:
-        return None
-    model = load_pretrained(config.weights)
-    check_width(trunk_of(model), config.base_filters)
-    facts = read_metadata(config.weights) if zipfile.is_zipfile(config.weights) else {}
-    return {
-        "scheme": (facts or {}).get("scheme"),
-        "sha256": sha256(config.weights),
-    }
+    return results
 
 
 def summarise(trials: list[dict], part: str) -> str:
@@ -170,16 +159,8 @@ def _start_record(
                 "a run goes on with the cases it began with; --restart begins it anew. "
                 f"Received: other cases in {config.manifest}"
             )
-    if earlier.get("pretraining", weights) != weights:
-        raise _other_weights(config)
+    check_unchanged(config, earlier.get("pretraining", weights))
     return record
-
-
-def _other_weights(config: FinetuneConfig) -> InputError:
-    return InputError(
-        "all trials of a run start from the same weights; --restart begins it anew. "
-        f"Received: {config.weights}, which has changed"
-    )
 
 
 def _choose_precision(config: FinetuneConfig, data: LabelledData) -> str:
@@ -247,26 +228,6 @@ def _results(
         "split_sha256": split_sha256(data.split),
         "synthetic": False,
     }
-
-
-def _seen_before(config: FinetuneConfig, data: LabelledData) -> list[str]:
-    """Names the cases that the weights were pre-trained on, by patient or by scan."""
-    if config.weights == SCRATCH:
-        return []
-    record = run_folder.read_record(Path(config.weights).parent)
-    if "series" not in record:
-        return ["the weights come without a record of the scans that they saw"]
-    patients, series = (
-        {name for part in record[kind].values() for name in part}
-        for kind in ("patients", "series")
-    )
-    scans = {Path(name).name for name in series}
-    return [
-        f"case {case.name} of the {part} part was in pre-training"
-        for part in ("valid", "test")
-        for case in getattr(data.split, part)
-        if case.patient in patients or scan_name(case.image) in scans
-    ]
 
 
 def _split_rows(data: LabelledData) -> list[dict]:

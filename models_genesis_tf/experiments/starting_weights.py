@@ -1,0 +1,85 @@
+"""The weights that a run starts from: which they are, and what they have seen."""
+
+import zipfile
+from pathlib import Path
+
+from models_genesis_tf.config import SCRATCH, FinetuneConfig
+from models_genesis_tf.errors import InputError
+from models_genesis_tf.experiments import run_folder
+from models_genesis_tf.imaging.fingerprints import sha256
+from models_genesis_tf.imaging.volumes import scan_name
+from models_genesis_tf.models.heads import check_width
+from models_genesis_tf.models.pretrained import load_pretrained
+from models_genesis_tf.models.saving import read_metadata
+from models_genesis_tf.models.unet3d import trunk_of
+from models_genesis_tf.tasks.base import Split
+
+
+def describe_weights(config: FinetuneConfig) -> dict | None:
+    """Opens a run's weights before anything that takes long.
+
+    Args:
+      config: The settings.
+
+    Returns:
+      Which weights they are: `scheme` of their pre-training, None if they do not say,
+      and `sha256`; None from scratch.
+
+    Raises:
+      InputError: If they cannot be read, or have another width than asked for.
+    """
+    if config.weights == SCRATCH:
+        return None
+    model = load_pretrained(config.weights)
+    check_width(trunk_of(model), config.base_filters)
+    facts = read_metadata(config.weights) if zipfile.is_zipfile(config.weights) else {}
+    return {
+        "scheme": (facts or {}).get("scheme"),
+        "sha256": sha256(config.weights),
+    }
+
+
+def check_unchanged(config: FinetuneConfig, weights: dict | None) -> None:
+    """Checks that the weights are still those that a run began with.
+
+    Args:
+      config: The settings.
+      weights: As from `describe_weights` when it began.
+
+    Raises:
+      InputError: If they are other ones.
+    """
+    if weights is not None and sha256(config.weights) != weights["sha256"]:
+        raise InputError(
+            "all trials of a run start from the same weights; --restart begins anew. "
+            f"Received: {config.weights}, which has changed"
+        )
+
+
+def seen_before(config: FinetuneConfig, split: Split) -> list[str]:
+    """Names the cases that the weights were pre-trained on, by patient or by scan.
+
+    Args:
+      config: The settings; pre-training's run.json lies beside its weights.
+      split: The cases.
+
+    Returns:
+      One line for each case that validates or tests, or one that says that nothing is
+      known.
+    """
+    if config.weights == SCRATCH:
+        return []
+    record = run_folder.read_record(Path(config.weights).parent)
+    if "series" not in record:
+        return ["the weights come without a record of the scans that they saw"]
+    patients, series = (
+        {name for part in record[kind].values() for name in part}
+        for kind in ("patients", "series")
+    )
+    scans = {Path(name).name for name in series}
+    return [
+        f"case {case.name} of the {part} part was in pre-training"
+        for part in ("valid", "test")
+        for case in getattr(split, part)
+        if case.patient in patients or scan_name(case.image) in scans
+    ]
