@@ -93,6 +93,7 @@ run_flags.define_training_flags(_DEFAULT)
 def main() -> None:
     """Reads the flags, trains, scores."""
     values = flags.FLAGS
+    run_flags.use_training_defaults(_DEFAULT)
     config = _config()
     start = Path(config.weights).stem
     command_line.set_defaults({"output_dir": f"runs/finetune_{config.task}_{start}"})
@@ -115,8 +116,7 @@ def _run(folder: Path, config: FinetuneConfig) -> None:
     run_folder.start_run(folder, recorded, values.restart, inputs)
     from models_genesis_tf.experiments import finetuning  # loads TensorFlow
 
-    results = finetuning.finetune(folder, config, cache_dir)
-    if results:
+    if results := finetuning.finetune(folder, config, cache_dir):
         print(results)
 
 

@@ -62,6 +62,7 @@ flags.DEFINE_integer(
 def main() -> None:
     """Reads the flags, finds or cuts the cubes, trains."""
     command_line.set_defaults({"output_dir": "runs/pretrain"})
+    run_flags.use_training_defaults(_DEFAULT)
     values = flags.FLAGS
     with run_folder.sole_writer(values.output_dir):
         _run(Path(values.output_dir))

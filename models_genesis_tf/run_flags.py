@@ -327,6 +327,37 @@ def define_training_flags(default) -> None:
     )
 
 
+_TRAINING_FLAGS = (
+    "base_filters",
+    "batch_size",
+    "epochs",
+    "reduce_patience",
+    "stop_patience",
+    "max_steps",
+    "optimizer",
+    "learning_rate",
+    "bn_momentum",
+    "strategy",
+    "cross_device_ops",
+    "precision",
+    "jit_compile",
+    "deterministic",
+    "checkpoint_every",
+)
+
+
+def use_training_defaults(default) -> None:
+    """Gives the training flags a command's own defaults; what was given stays.
+
+    Two commands in one process define each flag once, with the defaults of the first.
+
+    Args:
+      default: As for `define_training_flags`.
+    """
+    for name in _TRAINING_FLAGS:
+        flags.FLAGS.set_default(name, getattr(default, name))
+
+
 def training_config(default):
     """Puts the training flags' values into settings.
 
@@ -336,25 +367,8 @@ def training_config(default):
     Returns:
       Settings of the same class.
     """
-    names = (
-        "base_filters",
-        "batch_size",
-        "epochs",
-        "reduce_patience",
-        "stop_patience",
-        "max_steps",
-        "optimizer",
-        "learning_rate",
-        "bn_momentum",
-        "strategy",
-        "cross_device_ops",
-        "precision",
-        "jit_compile",
-        "deterministic",
-        "checkpoint_every",
-    )
     return dataclasses.replace(
-        default, **{name: flags.FLAGS[name].value for name in names}
+        default, **{name: flags.FLAGS[name].value for name in _TRAINING_FLAGS}
     )
 
 

@@ -217,7 +217,7 @@ def test_a_restart_never_removes_the_data_it_is_to_read(prepared, place):
     (place / "run").mkdir()
     cubes = _write_cubes(place / "run" / "cubes")
     arguments = ("--data_dir=run/cubes", "--output_dir=run", "--restart")
-    with pytest.raises(InputError, match="the data lie elsewhere.*run/cubes"):
+    with pytest.raises(InputError, match="what it reads lies elsewhere.*run/cubes"):
         prepared(*arguments)
     assert len(list(cubes.glob("*.npy"))) == 2
 

@@ -23,6 +23,7 @@ def fresh_flags(monkeypatch):
     with flagsaver.flagsaver():
         flags.FLAGS.unparse_flags()
         flags.FLAGS([COMMAND])
+        run_flags.use_training_defaults(PretrainConfig())
         yield
 
 

@@ -30,7 +30,7 @@ from models_genesis_tf.training.loop import NonFiniteLoss, Trained, Trainer
 from models_genesis_tf.training.stopping import Stopped, StopRequest
 
 MIN_DELTA = 1e-4
-_RECALIBRATION_BATCHES = (8, 16)  # at least, at most
+_RECALIBRATION_BATCHES = 16
 _TIMED_STEPS = 4
 
 
@@ -59,12 +59,6 @@ class Schedule:
     def epochs(self) -> int:
         """Epochs at most; the last one may be short."""
         return math.ceil(self.last_step / self.epoch_steps)
-
-    @property
-    def recalibration_batches(self) -> int:
-        """Batches that batch normalisation's statistics are taken over."""
-        least, most = _RECALIBRATION_BATCHES
-        return min(max(self.epoch_steps, least), most)
 
 
 def make_schedule(
@@ -241,7 +235,7 @@ class EpochLoop:
         """Validates, keeps the model if it is the best, sets the next learning rate."""
         start, before = time.perf_counter(), self.progress
         coming = iter(self._trainer.distribute(self._training_batches(before.step)))
-        coming = itertools.islice(coming, self._schedule.recalibration_batches)
+        coming = itertools.islice(coming, _RECALIBRATION_BATCHES)
         self._trainer.recalibrate(_stoppable(coming, stop))
         loss = self._trainer.validate(_stoppable(self._valid_batches, stop))
         stopping = plateau.update(before.stopping, loss)
