@@ -17,8 +17,9 @@ import tensorflow as tf
 
 from models_genesis_tf.config import FinetuneConfig
 from models_genesis_tf.errors import InputError
+from models_genesis_tf.experiments.examples import Examples
 from models_genesis_tf.experiments.finetuning import finetune
-from models_genesis_tf.experiments.labelled_data import Examples, load_labelled_data
+from models_genesis_tf.experiments.labelled_data import load_labelled_data
 from models_genesis_tf.experiments.scoring import score_model
 from models_genesis_tf.models.losses import segmentation_loss
 from models_genesis_tf.models.saving import read_metadata, save_model

@@ -7,8 +7,8 @@ import pytest
 
 from models_genesis_tf.config import FinetuneConfig
 from models_genesis_tf.errors import InputError
+from models_genesis_tf.experiments.examples import Examples
 from models_genesis_tf.experiments.labelled_data import (
-    Examples,
     load_labelled_data,
     resolve_batch_size,
 )

@@ -11,8 +11,8 @@ from models_genesis_tf.config import SCRATCH, FinetuneConfig
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.experiments import run_folder
 from models_genesis_tf.experiments.epoch_loop import EpochLoop, make_schedule
+from models_genesis_tf.experiments.examples import Examples
 from models_genesis_tf.experiments.labelled_data import (
-    Examples,
     LabelledData,
     resolve_batch_size,
 )
