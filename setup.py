@@ -12,6 +12,7 @@ COMMANDS = (
     "pretrain",
     "finetune",
     "evaluate",
+    "report",
     "convert_weights",
     "benchmark",
 )
@@ -41,7 +42,7 @@ setup(
         "numba>=0.61",
         "numpy>=2.0",
         "scikit-learn>=1.5",
-        "scipy>=1.14",
+        "scipy>=1.15",
         "SimpleITK>=2.4",
         "tensorboard>=2.19",
         "tensorflow>=2.21,<2.22",

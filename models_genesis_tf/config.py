@@ -123,6 +123,14 @@ class CubeConfig:
 
 SCRATCH = "scratch"
 LEARNING_RATES = {"sgd": 1.0, "adam": 1e-3}
+# Settings that say how a run is computed, not what.
+HOW_IT_RUNS = (
+    "strategy",
+    "cross_device_ops",
+    "jit_compile",
+    "deterministic",
+    "checkpoint_every",
+)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from absl import flags
 
-from models_genesis_tf import command_line, run_flags
+from models_genesis_tf import command_line, run_flags, task_flags
 from models_genesis_tf.errors import InputError
 
 flags.DEFINE_string("run", None, "Folder of a run of finetune.")
@@ -18,8 +18,8 @@ flags.DEFINE_enum(
     ["test", "valid"],
     "Which part is scored; unset, the one that the run was scored on.",
 )
-run_flags.define_manifest()
-run_flags.define_cache_dir()
+task_flags.define_manifest()
+task_flags.define_cache_dir()
 run_flags.define_output_dir()
 
 

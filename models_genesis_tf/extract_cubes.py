@@ -10,6 +10,7 @@ from models_genesis_tf import command_line, run_flags
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.experiments import data_folders
 from models_genesis_tf.experiments.extraction import extract_cubes
+from models_genesis_tf.phantoms.marker import is_phantom
 
 run_flags.define_data_dir()
 run_flags.define_output_dir()
@@ -30,12 +31,12 @@ def main() -> None:
     command_line.set_defaults({"output_dir": "runs/extract_cubes"})
     values = flags.FLAGS
     data = data_folders.find_data(values.data_dir, "luna16")
-    if data.synthetic:
+    if data.demonstration:
         command_line.set_defaults(data_folders.DEMO_CUBES)
     config = run_flags.cube_config()
     folds = run_flags.parse_folds("folds", values.folds)
     shard = _parse_shard(values.shard)
-    if data.synthetic:
+    if data.demonstration:
         data_folders.make_chest_phantoms(data.path)
     files = extract_cubes(
         data.path,
@@ -48,8 +49,8 @@ def main() -> None:
         values.num_workers,
     )
     print(f"{len(files)} cube files in {values.output_dir}")
-    if data.synthetic:
-        print("cut from synthetic scans: a demonstration, not data for use")
+    if is_phantom(values.output_dir):
+        print("cut from synthetic scans: not data for use")
 
 
 def _parse_shard(text: str) -> tuple[int, int]:

@@ -8,21 +8,20 @@ Examples:
   python -m models_genesis_tf.finetune --task=custom --kind=classification \\
     --manifest=nodules.csv --label_column=malignancy --label_map='<3:0,>3:1' \\
     --where='readers>=3'
+  python -m models_genesis_tf.finetune --sweep=flags/sweep_demo.toml
 """
 
-import dataclasses
+import sys
 from pathlib import Path
 
 from absl import flags
 
-from models_genesis_tf import command_line, run_flags
+from models_genesis_tf import command_line, run_flags, task_flags
 from models_genesis_tf.config import SCRATCH, FinetuneConfig
 from models_genesis_tf.errors import InputError
-from models_genesis_tf.experiments import run_folder
-from models_genesis_tf.imaging.windows import parse_window
-from models_genesis_tf.tasks.base import KINDS
+from models_genesis_tf.experiments import run_folder, sweep
+from models_genesis_tf.experiments.sweep_file import SweepRun, read_sweep
 
-TASKS = ("custom",)
 _DEFAULT = FinetuneConfig()
 # What says where and how a run is computed, not what: it goes on on another machine.
 _MAY_CHANGE = (
@@ -34,67 +33,30 @@ _MAY_CHANGE = (
     "jit_compile",
     "checkpoint_every",
 )
-# Flags that are settings as they are.
-_AS_GIVEN = (
-    *("task", "kind", "manifest", "label_column", "label_map", "where"),
-    *("weights", "trials", "train_fraction", "score_split", "seed"),
-)
 
-flags.DEFINE_enum("task", _DEFAULT.task, TASKS, "Which task; custom reads --manifest.")
-flags.DEFINE_enum("kind", None, KINDS, "What the network of --task=custom gives.")
-flags.DEFINE_string("label_column", "label", "Column of the manifest that is learned.")
-flags.DEFINE_string(
-    "label_map",
-    "",
-    "Turns a label column into classes, such as '<3:0,>3:1'; the first condition that "
-    "holds counts, rows without one are left out.",
-)
-flags.DEFINE_string(
-    "where", "", "Only rows for which this holds, such as 'readers>=3,quality=good'."
-)
-flags.DEFINE_list(
-    "patch_size",
-    [],
-    "Sides x,y,z of the network's input, multiples of 8; unset, by the images' sizes.",
-)
-flags.DEFINE_string(
-    "weights", _DEFAULT.weights, "scratch, or the file of a pre-trained model."
-)
-flags.DEFINE_list(
-    "flip_axes",
-    list(_DEFAULT.flip_axes),
-    "Axes along which training examples are flipped at random; leave out x where left "
-    "and right are different classes. Empty flips none.",
-)
-flags.DEFINE_integer("trials", _DEFAULT.trials, "Repetitions.", lower_bound=1)
-flags.DEFINE_float(
-    "train_fraction",
-    _DEFAULT.train_fraction,
-    "Share of the training and validation patients that is used, in (0, 1].",
-    lower_bound=0.0,
-    upper_bound=1.0,
-)
-flags.DEFINE_enum(
-    "score_split",
-    _DEFAULT.score_split,
-    ["test", "valid"],
-    "Which part is scored; with valid the test cases are never read.",
-)
-run_flags.define_manifest()
-run_flags.define_cache_dir()
+task_flags.define_task_flags(_DEFAULT)
+task_flags.define_cache_dir()
 run_flags.define_output_dir()
-run_flags.define_window()
-run_flags.define_spacing()
 run_flags.define_seed()
 run_flags.define_restart()
 run_flags.define_training_flags(_DEFAULT)
+flags.DEFINE_string(
+    "sweep",
+    None,
+    "File (.toml) of a grid of runs, which follow one another, pre-training first; "
+    "what is done is skipped. Beside it only --output_dir is given, which holds a "
+    "folder for each run. flags/sweep_demo.toml is an example.",
+)
 
 
 def main() -> None:
     """Reads the flags, trains, scores."""
     values = flags.FLAGS
+    if values.sweep is not None:
+        _sweep(Path(values.sweep))
+        return
     run_flags.use_training_defaults(_DEFAULT)
-    config = _config()
+    config = task_flags.task_config(run_flags.training_config(_DEFAULT))
     start = Path(config.weights).stem
     command_line.set_defaults({"output_dir": f"runs/finetune_{config.task}_{start}"})
     with run_folder.sole_writer(values.output_dir):
@@ -120,25 +82,34 @@ def _run(folder: Path, config: FinetuneConfig) -> None:
         print(results)
 
 
-def _config() -> FinetuneConfig:
-    values = flags.FLAGS
-    if not (values.manifest and values.kind):
+def _sweep(path: Path) -> None:
+    holders = flags.FLAGS.get_key_flags_for_module(sys.argv[0])
+    given = {holder.name for holder in holders if holder.present}
+    if others := sorted(given - {"sweep", "output_dir"}):
         raise InputError(
-            "--task=custom takes --manifest and --kind. Received: "
-            f"--manifest={values.manifest} --kind={values.kind}"
+            "the flags of a sweep's runs stand in its file; beside --sweep only "
+            f"--output_dir is given. Received: --{', --'.join(others)}"
         )
-    if values.weights != SCRATCH and not Path(values.weights).is_file():
-        raise InputError(f"--weights is scratch or a file. Received: {values.weights}")
-    window = "percentile" if values.window == "auto" else values.window
-    parse_window(window)
-    return dataclasses.replace(
-        run_flags.training_config(_DEFAULT),
-        **{name: flags.FLAGS[name].value for name in _AS_GIVEN},
-        window=window,
-        spacing=run_flags.spacing(),
-        patch_size=run_flags.sides("patch_size") if values.patch_size else None,
-        flip_axes=run_flags.parse_axes("flip_axes", values.flip_axes),
-    )
+    command_line.set_defaults({"output_dir": f"runs/sweep_{path.stem}"})
+    folder = Path(flags.FLAGS.output_dir)
+    plan = read_sweep(path, folder)
+    sweep.check_flags(plan)
+    for run in plan.runs:
+        if run.command == "finetune":
+            _check_settings(path, run)
+    with run_folder.sole_writer(folder):
+        sweep.run_sweep(plan)
+
+
+def _check_settings(path: Path, run: SweepRun) -> None:
+    """Reads the flags of a sweep's run as the run will, hours later perhaps."""
+    given = run.flags | {"weights": SCRATCH}  # its own may not be trained yet
+    flags.FLAGS.unparse_flags()
+    flags.FLAGS([sys.argv[0], *(f"--{name}={value}" for name, value in given.items())])
+    try:
+        task_flags.task_config(run_flags.training_config(_DEFAULT))
+    except InputError as error:
+        raise InputError(f"{path}: run {run.name}: {error}") from error
 
 
 def cli() -> None:

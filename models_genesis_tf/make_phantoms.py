@@ -1,8 +1,10 @@
-"""Writes synthetic scans in a data set's own layout and file formats.
+"""Writes synthetic data in a data set's own layout and file formats.
 
-Example:
+Examples:
   python -m models_genesis_tf.make_phantoms --dataset=luna16 --cases=10 \\
     --output_dir=phantoms
+  python -m models_genesis_tf.make_phantoms --dataset=nodules --cases=100 \\
+    --output_dir=nodules
 """
 
 from absl import flags
@@ -10,12 +12,18 @@ from absl import flags
 from models_genesis_tf import command_line, run_flags
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.experiments.run_folder import make_folder
-from models_genesis_tf.phantoms import luna16
+from models_genesis_tf.phantoms import luna16, nodules
 
-DATASETS = {"luna16": luna16.write}
+DATASETS = {"luna16": luna16.write, "nodules": nodules.write}
 
-flags.DEFINE_enum("dataset", "luna16", sorted(DATASETS), "Whose layout is written.")
-flags.DEFINE_integer("cases", 10, "Number of patients.", lower_bound=1)
+flags.DEFINE_enum(
+    "dataset",
+    "luna16",
+    sorted(DATASETS),
+    "What is written: chest CTs in LUNA16's layout, or patches around lung nodules "
+    "with masks and a manifest, for a task of your own.",
+)
+flags.DEFINE_integer("cases", 10, "Number of scans (luna16) or nodules.", lower_bound=1)
 run_flags.define_output_dir()
 run_flags.define_seed()
 

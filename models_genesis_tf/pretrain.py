@@ -15,6 +15,7 @@ from models_genesis_tf import command_line, run_flags
 from models_genesis_tf.config import SCHEMES, CubeConfig, PretrainConfig
 from models_genesis_tf.experiments import data_folders, run_folder
 from models_genesis_tf.experiments.run_cubes import find_cubes
+from models_genesis_tf.phantoms.marker import is_phantom
 
 _DEFAULT = PretrainConfig()
 # As in flags/pretrain_demo.cfg.
@@ -71,7 +72,7 @@ def main() -> None:
 def _run(folder: Path) -> None:
     values = flags.FLAGS
     data = data_folders.find_data(values.data_dir, "luna16")
-    if data.synthetic:
+    if data.demonstration:
         command_line.set_defaults(_DEMO | {"data_dir": data_folders.PHANTOM})
     else:
         command_line.set_defaults({"data_dir": str(data.path)})
@@ -103,12 +104,12 @@ def _run(folder: Path) -> None:
     if replaying:
         print(pretraining.replay(cubes, folder, config, values.replay))
         return
-    facts = {"synthetic": data.synthetic}
+    facts = {"synthetic": any(map(is_phantom, cubes.files))}
     model = pretraining.pretrain(cubes, folder, config, facts)
     if model:
         print(model)
-    if model and data.synthetic:
-        print("trained on synthetic scans: a demonstration, not a model for use")
+    if model and facts["synthetic"]:
+        print("trained on synthetic scans: not a model for use")
 
 
 def _configs() -> tuple[PretrainConfig, CubeConfig]:

@@ -21,17 +21,24 @@ from models_genesis_tf.models.precision import PRECISIONS
 flags.disclaim_key_flags()
 
 
-def _define(define, name, *arguments, **options) -> None:
-    """Defines a flag once per process and shows it in each command's --help."""
+def define(make, name: str, *arguments, **options) -> None:
+    """Defines a flag once per process and shows it in each command's --help.
+
+    Args:
+      make: One of absl's `DEFINE_*` functions.
+      name: The flag's name.
+      *arguments: What else `make` takes.
+      **options: The same by name.
+    """
     if name in flags.FLAGS:
         flags.declare_key_flag(name)
     else:
-        define(name, *arguments, **options)
+        make(name, *arguments, **options)
 
 
 def define_seed() -> None:
     """Defines --seed, from which every random draw of a command follows."""
-    _define(
+    define(
         flags.DEFINE_integer,
         "seed",
         0,
@@ -43,19 +50,19 @@ def define_seed() -> None:
 
 def define_output_dir() -> None:
     """Defines --output_dir; a command sets its own default when it starts."""
-    _define(
+    define(
         flags.DEFINE_string,
         "output_dir",
         None,
         "Folder to write to; unset, runs/<command> for pretrain and extract_cubes, "
-        "runs/finetune_<task>_<weights> for finetune, evaluation/ in the run for "
-        "evaluate, and the current folder for preview.",
+        "runs/finetune_<task>_<weights> for finetune, runs/sweep_<file> with --sweep, "
+        "evaluation/ in the run for evaluate, and the current folder for preview.",
     )
 
 
 def define_output() -> None:
     """Defines --output, one file; a command names its own when it is unset."""
-    _define(
+    define(
         flags.DEFINE_string,
         "output",
         None,
@@ -66,7 +73,7 @@ def define_output() -> None:
 
 def define_input() -> None:
     """Defines --input, one scan."""
-    _define(
+    define(
         flags.DEFINE_string,
         "input",
         None,
@@ -77,7 +84,7 @@ def define_input() -> None:
 
 def define_data_dir() -> None:
     """Defines --data_dir."""
-    _define(
+    define(
         flags.DEFINE_string,
         "data_dir",
         None,
@@ -89,13 +96,13 @@ def define_data_dir() -> None:
 
 def define_scan_filters() -> None:
     """Defines --include and --exclude, globs on the file names of scans."""
-    _define(flags.DEFINE_list, "include", [], "Globs; only scans whose name fits one.")
-    _define(flags.DEFINE_list, "exclude", [], "Globs; no scan whose name fits one.")
+    define(flags.DEFINE_list, "include", [], "Globs; only scans whose name fits one.")
+    define(flags.DEFINE_list, "exclude", [], "Globs; no scan whose name fits one.")
 
 
 def define_num_workers() -> None:
     """Defines --num_workers."""
-    _define(
+    define(
         flags.DEFINE_integer,
         "num_workers",
         0,
@@ -106,7 +113,7 @@ def define_num_workers() -> None:
 
 def define_cube_size() -> None:
     """Defines --cube_size."""
-    _define(
+    define(
         flags.DEFINE_list,
         "cube_size",
         ["64", "64", "32"],
@@ -114,31 +121,9 @@ def define_cube_size() -> None:
     )
 
 
-def define_manifest() -> None:
-    """Defines --manifest."""
-    _define(
-        flags.DEFINE_string,
-        "manifest",
-        None,
-        "csv file of cases with the columns image, label and, if known, patient and "
-        "split (train, valid, test); paths are relative to it. Unset, evaluate takes "
-        "that of the run.",
-    )
-
-
-def define_cache_dir() -> None:
-    """Defines --cache_dir."""
-    _define(
-        flags.DEFINE_string,
-        "cache_dir",
-        None,
-        "Folder of prepared cases, shared by runs; unset, prepared/ beside the run's.",
-    )
-
-
 def define_window() -> None:
     """Defines --window."""
-    _define(
+    define(
         flags.DEFINE_string,
         "window",
         "auto",
@@ -150,7 +135,7 @@ def define_window() -> None:
 
 def define_spacing() -> None:
     """Defines --spacing."""
-    _define(
+    define(
         flags.DEFINE_list,
         "spacing",
         [],
@@ -160,7 +145,7 @@ def define_spacing() -> None:
 
 def define_restart() -> None:
     """Defines --restart."""
-    _define(
+    define(
         flags.DEFINE_boolean,
         "restart",
         False,
@@ -171,14 +156,14 @@ def define_restart() -> None:
 def define_cube_flags() -> None:
     """Defines the flags that say which cubes are cut from scans."""
     define_cube_size()
-    _define(
+    define(
         flags.DEFINE_integer,
         "cubes_per_volume",
         32,
         "Cubes cut from each scan.",
         lower_bound=1,
     )
-    _define(
+    define(
         flags.DEFINE_enum,
         "acceptance",
         "auto",
@@ -188,7 +173,7 @@ def define_cube_flags() -> None:
         "takes all; auto is chest_ct for LUNA16 and chest CT in HU, else foreground.",
     )
     define_window()
-    _define(
+    define(
         flags.DEFINE_float,
         "min_tissue",
         None,
@@ -203,7 +188,7 @@ def define_cube_flags() -> None:
 
 def define_transform_preset() -> None:
     """Defines --transform_preset."""
-    _define(
+    define(
         flags.DEFINE_enum,
         "transform_preset",
         "default",
@@ -232,7 +217,7 @@ def define_step_size(default) -> None:
         ),
     ):
         value = getattr(default, name)
-        _define(flags.DEFINE_integer, name, value, text, lower_bound=1)
+        define(flags.DEFINE_integer, name, value, text, lower_bound=1)
 
 
 def define_training_flags(default) -> None:
@@ -248,15 +233,15 @@ def define_training_flags(default) -> None:
         ("stop_patience", "Epochs without a lower val_loss until training stops."),
     ):
         value = getattr(default, name)
-        _define(flags.DEFINE_integer, name, value, text, lower_bound=1)
-    _define(
+        define(flags.DEFINE_integer, name, value, text, lower_bound=1)
+    define(
         flags.DEFINE_integer,
         "max_steps",
         None,
         "Most training steps; unset, --epochs alone limits them.",
         lower_bound=1,
     )
-    _define(
+    define(
         flags.DEFINE_enum,
         "optimizer",
         default.optimizer,
@@ -265,14 +250,14 @@ def define_training_flags(default) -> None:
         "runs.",
     )
     rates = ", ".join(f"{rate:g} for {name}" for name, rate in LEARNING_RATES.items())
-    _define(
+    define(
         flags.DEFINE_float,
         "learning_rate",
         default.learning_rate,
         f"Learning rate of the first epochs; unset, {rates}.",
         lower_bound=0.0,
     )
-    _define(
+    define(
         flags.DEFINE_float,
         "bn_momentum",
         default.bn_momentum,
@@ -281,7 +266,7 @@ def define_training_flags(default) -> None:
         lower_bound=0.0,
         upper_bound=1.0,
     )
-    _define(
+    define(
         flags.DEFINE_enum,
         "strategy",
         default.strategy,
@@ -289,14 +274,14 @@ def define_training_flags(default) -> None:
         "mirrored trains on all GPUs of the machine, none on one device; auto is "
         "mirrored with two GPUs or more.",
     )
-    _define(
+    define(
         flags.DEFINE_enum,
         "cross_device_ops",
         default.cross_device_ops,
         ["auto", "nccl", "hierarchical", "one_device"],
         "How GPUs add up gradients; hierarchical is the way out where NCCL fails.",
     )
-    _define(
+    define(
         flags.DEFINE_enum,
         "precision",
         default.precision,
@@ -305,19 +290,19 @@ def define_training_flags(default) -> None:
         "older GPUs with tensor cores, else float32; weights, loss and saved models "
         "are float32 in each.",
     )
-    _define(
+    define(
         flags.DEFINE_boolean,
         "jit_compile",
         default.jit_compile,
         "Compile the training step with XLA; about three times slower on CPUs.",
     )
-    _define(
+    define(
         flags.DEFINE_boolean,
         "deterministic",
         default.deterministic,
         "Keep to operations that give the same bits on every run; slower on GPUs.",
     )
-    _define(
+    define(
         flags.DEFINE_integer,
         "checkpoint_every",
         default.checkpoint_every,
@@ -453,27 +438,6 @@ def parse_folds(name: str, values: list[str]) -> tuple[int, ...] | None:
             f"Received: --{name}={','.join(values)}"
         )
     return tuple(int(value) for value in values)
-
-
-def parse_axes(name: str, values: list[str]) -> tuple[str, ...]:
-    """Turns a list flag into names of axes.
-
-    Args:
-      name: The flag's name, for the message.
-      values: Its parts as text.
-
-    Returns:
-      Some of "x", "y" and "z", or none.
-
-    Raises:
-      InputError: If a part is none of these.
-    """
-    if not set(values) <= set("xyz"):
-        raise InputError(
-            f"--{name} takes axes out of x,y,z divided by commas. "
-            f"Received: --{name}={','.join(values)}"
-        )
-    return tuple(values)
 
 
 def parse_numbers(name: str, values: list[str], count: int, kind: type) -> tuple:

@@ -2,13 +2,19 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from models_genesis_tf.errors import InputError
+from models_genesis_tf.experiments import data_folders
 from models_genesis_tf.experiments.data_folders import (
     DataFolder,
     find_data,
-    make_once,
+    make_chest_phantoms,
 )
+from models_genesis_tf.phantoms import luna16
+from models_genesis_tf.phantoms.chest import Chest
+from models_genesis_tf.phantoms.marker import is_complete, marked
 
 
 @pytest.fixture(autouse=True)
@@ -44,28 +50,63 @@ def test_phantoms_are_named_where_there_is_nothing_else_or_they_are_asked_for(
     assert not found.path.exists()
 
 
-def test_a_folder_is_made_once():
-    made = []
+def test_phantoms_that_are_given_or_found_are_no_demonstration():
+    for folder in (Path("data/luna16"), Path("phantoms")):
+        with marked(folder, "luna16", 1, 0):
+            pass
+    assert not find_data("phantoms", "luna16").demonstration
+    assert not find_data(None, "luna16").demonstration
 
-    def make(path: Path) -> None:
-        made.append(path)
-        path.mkdir(parents=True)
-        (path / "scan").touch()
 
-    folder = Path("data/phantom/luna16")
+@pytest.fixture
+def drawn(monkeypatch) -> list:
+    """Chests that take no time; one entry for each that was drawn."""
+    chests = []
+
+    def draw(rng, size):
+        chests.append(Chest(np.zeros((4, 4, 4), np.int16), (1, 1, 1), (), []))
+        return chests[-1]
+
+    monkeypatch.setattr(luna16, "draw_chest", draw)
+    monkeypatch.setattr(data_folders, "PHANTOM_CASES", 3)
+    return chests
+
+
+FOLDER = Path("data/phantom/luna16")
+
+
+def test_chest_phantoms_are_made_once(drawn, capsys):
     for _ in range(2):
-        make_once(folder, make)
-    assert len(made) == 1
-    assert [entry.name for entry in folder.parent.iterdir()] == ["luna16"]
-    assert [entry.name for entry in folder.iterdir()] == ["scan"]
+        make_chest_phantoms(FOLDER)
+        assert capsys.readouterr().out.startswith(f"synthetic scans in {FOLDER}, ")
+    assert len(drawn) == 3
+    assert len(list(FOLDER.glob("subset*/*.mhd"))) == 3
 
 
-def test_a_folder_whose_making_fails_is_not_taken_for_complete():
-    def fail(path: Path) -> None:
-        path.mkdir(parents=True)
+def test_a_set_whose_making_was_interrupted_is_completed(drawn, monkeypatch):
+    def fail(path, columns, rows):
         raise OSError("disk full")
 
-    folder = Path("data/phantom/luna16")
-    with pytest.raises(OSError, match="disk full"):
-        make_once(folder, fail)
-    assert not folder.exists()
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="disk full"):
+        patch.setattr(luna16, "write_table", fail)
+        make_chest_phantoms(FOLDER)
+    assert FOLDER.is_dir() and not is_complete(FOLDER)
+    make_chest_phantoms(FOLDER)
+    assert is_complete(FOLDER)
+    assert len(list(FOLDER.glob("subset*/*.mhd"))) == 3
+    assert len(list(FOLDER.glob("*.csv"))) == 2
+
+
+def test_a_folder_of_other_origin_is_neither_used_nor_touched(drawn):
+    (FOLDER / "subset0").mkdir(parents=True)
+    (FOLDER / "subset0" / "real.mhd").touch()
+    with pytest.raises(InputError, match="empty folder.* Received: .*luna16 with subs"):
+        make_chest_phantoms(FOLDER)
+    assert [path.name for path in FOLDER.rglob("*.*")] == ["real.mhd"]
+    assert not drawn
+
+
+def test_a_complete_set_of_another_size_stands_in_for_the_usual_one(drawn):
+    luna16.write(FOLDER, 2, seed=8)
+    make_chest_phantoms(FOLDER)
+    assert len(drawn) == 2

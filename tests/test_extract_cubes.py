@@ -12,6 +12,7 @@ from models_genesis_tf import extract_cubes
 from models_genesis_tf.experiments import data_folders
 from models_genesis_tf.imaging.volumes import new_volume, write_volume
 from models_genesis_tf.phantoms import luna16
+from models_genesis_tf.phantoms.marker import is_phantom
 
 
 @pytest.fixture
@@ -186,8 +187,27 @@ def test_without_data_the_command_runs_on_phantoms_and_says_so(command, small_ph
     folder = small_phantoms / "runs" / "extract_cubes"
     (path,) = folder.glob("*.npy")
     assert path.name == "bat_5_s_24x24x8_0.npy"  # the flag given wins
+    assert is_phantom(folder) and is_phantom(path)
     code, out, _ = command("--num_workers=1", "--cubes_per_volume=5")
     assert code == 0 and "1 of 1 cube files are complete already" in out
+
+
+def test_phantoms_that_are_given_are_cut_as_real_scans_are_but_say_what_they_are(
+    command, small_phantoms
+):
+    luna16.write("phantoms", 1)
+    for data_dir, name in (("phantoms", "whole"), ("phantoms/subset0", "part")):
+        code, out, _ = command(
+            f"--data_dir={data_dir}",
+            f"--output_dir={name}",
+            "--num_workers=1",
+            "--cube_size=16,16,8",  # the demonstration's are larger
+            "--acceptance=none",
+        )
+        assert code == 0 and not out.startswith("synthetic scans in")
+        assert out.splitlines()[-1].startswith("cut from synthetic scans")
+        assert is_phantom(small_phantoms / name)
+        assert list((small_phantoms / name).glob("bat_32_s_16x16x8_0.npy"))
 
 
 def test_data_in_the_usual_folder_are_found(command, scans, tmp_path, monkeypatch):
@@ -196,6 +216,7 @@ def test_data_in_the_usual_folder_are_found(command, scans, tmp_path, monkeypatc
     monkeypatch.setenv("MODELS_GENESIS_DATA", str(tmp_path / "data"))
     code, out, _ = command(f"--output_dir={tmp_path / 'cubes'}", *SMALL)
     assert code == 0 and "synthetic" not in out
+    assert not is_phantom(tmp_path / "cubes")
     assert list(tmp_path.glob("cubes/bat_32_*.npy"))
 
 

@@ -18,6 +18,7 @@ from models_genesis_tf.experiments.scan_folders import find_scans
 from models_genesis_tf.imaging.cube_files import open_cubes
 from models_genesis_tf.imaging.volumes import new_volume, read_volume, write_volume
 from models_genesis_tf.phantoms import luna16
+from models_genesis_tf.phantoms.marker import is_phantom, marked
 
 CONFIG = CubeConfig(
     cube_size=(16, 16, 8), cubes_per_volume=4, acceptance="none", window="ct"
@@ -88,6 +89,21 @@ def test_files_are_named_by_count_size_and_fold(scans, tmp_path):
         f"bat_4_s_16x16x8_{fold}.npy" for fold in folds
     ]
     assert len(open_cubes(tmp_path / "cubes")) == 48
+
+
+def test_cubes_of_phantoms_are_marked_before_the_first_is_written(scans, tmp_path):
+    in_process(scans, tmp_path / "real")
+    assert not is_phantom(tmp_path / "real")
+    with marked(tmp_path / "set", "luna16", 12, 0):
+        scans.rename(tmp_path / "set" / "scans")
+    with pytest.raises(InputError, match="gave a cube"):  # too large to be cut
+        extract_cubes(
+            tmp_path / "set" / "scans",
+            tmp_path / "cubes",
+            dataclasses.replace(CONFIG, cube_size=(64, 64, 64)),
+            num_workers=1,
+        )
+    assert is_phantom(tmp_path / "cubes")
 
 
 def test_two_workers_write_the_same_bytes_as_one(scans, tmp_path):

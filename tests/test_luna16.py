@@ -12,6 +12,7 @@ from models_genesis_tf.experiments.scan_folders import find_scans
 from models_genesis_tf.imaging.volumes import read_volume
 from models_genesis_tf.phantoms import chest, luna16
 from models_genesis_tf.phantoms.chest import Chest, Nodule
+from models_genesis_tf.phantoms.marker import is_complete, is_phantom
 
 SMALL = (128, 128, 64)
 PLACE = ("seriesuid", "coordX", "coordY", "coordZ")
@@ -63,7 +64,7 @@ def _voxel(volume, row) -> tuple[int, ...]:
 def test_ten_cases_give_every_subset_one_scan_and_nothing_else(written):
     scans = _scans(written)
     assert len(scans) == 10
-    expected = {"annotations.csv", "candidates_V2.csv"}
+    expected = {"annotations.csv", "candidates_V2.csv", "phantom.json"}
     for subset, uid in zip(sorted(scans.values()), range(10), strict=True):
         assert subset.parent.name == f"subset{uid}"
         expected |= {f"subset{uid}/{subset.stem}.{end}" for end in ("mhd", "raw")}
@@ -233,6 +234,8 @@ def test_an_interrupted_set_has_no_tables_and_is_completed_by_another_try(
         luna16.write(tmp_path / "broken", 12)
     assert not list(tmp_path.glob("broken/*.csv"))
     whole, broken = (_contents(tmp_path / name) for name in ("whole", "broken"))
+    assert not is_complete(tmp_path / "broken") and is_phantom(tmp_path / "broken")
+    del broken["phantom.json"]
     assert len(broken) == 2 * 5
     assert all(broken[name] == whole[name] for name in broken)
     luna16.write(tmp_path / "broken", 12)
@@ -247,13 +250,24 @@ def test_tables_of_an_earlier_try_do_not_outlive_an_interruption(
     with pytest.raises(KeyboardInterrupt):
         luna16.write(tmp_path, 8)
     assert not list(tmp_path.glob("*.csv"))
+    assert not is_complete(tmp_path)
+
+
+def test_a_set_can_be_enlarged(blank_chests, tmp_path):
+    luna16.write(tmp_path / "large", 8)
+    for cases in (3, 8):
+        luna16.write(tmp_path / "small", cases)
+        assert is_complete(tmp_path / "small")
+    assert _contents(tmp_path / "small") == _contents(tmp_path / "large")
 
 
 def test_scans_of_another_set_are_neither_mixed_in_nor_touched(blank_chests, tmp_path):
     luna16.write(tmp_path, 4, seed=1)
     before = _contents(tmp_path)
     for cases, seed in ((4, 2), (3, 1)):  # other patients, and fewer than there are
-        with pytest.raises(InputError, match="without other scans. Received: .*2.25"):
+        with pytest.raises(
+            InputError, match="Received: .* with 4 cases of luna16, seed 1"
+        ):
             luna16.write(tmp_path, cases, seed)
         assert _contents(tmp_path) == before
     luna16.write(tmp_path, 4, seed=1)
@@ -264,7 +278,7 @@ def test_tables_of_the_real_data_set_are_not_overwritten(blank_chests, tmp_path)
     table = tmp_path / "annotations.csv"
     table.write_text("seriesuid,coordX,coordY,coordZ,diameter_mm\n1.3.6.1,0,0,0,5\n")
     before = _contents(tmp_path)
-    with pytest.raises(InputError, match=r"Received: .* with series 1\.3\.6\.1"):
+    with pytest.raises(InputError, match=r"empty.*Received: .* with annotations\.csv"):
         luna16.write(tmp_path, 2)
     assert _contents(tmp_path) == before
 

@@ -8,7 +8,7 @@ import pytest
 from absl.testing import flagsaver
 
 from models_genesis_tf import make_phantoms
-from models_genesis_tf.phantoms import luna16
+from models_genesis_tf.phantoms import luna16, nodules
 
 
 @pytest.fixture
@@ -43,6 +43,16 @@ def test_the_command_writes_what_its_flags_say(command, tmp_path):
     assert code == 0 and err == ""
     assert out == f"2 cases in {output}\n"
     luna16.write(tmp_path / "expected", 2, seed=9, size=(128, 128, 64))
+    assert _contents(output) == _contents(tmp_path / "expected")
+
+
+def test_nodules_are_written_as_their_module_does(command, tmp_path):
+    output = tmp_path / "nodules"
+    code, out, err = command(
+        "--dataset=nodules", "--cases=3", "--seed=5", f"--output_dir={output}"
+    )
+    assert (code, out, err) == (0, f"3 cases in {output}\n", "")
+    nodules.write(tmp_path / "expected", 3, seed=5)
     assert _contents(output) == _contents(tmp_path / "expected")
 
 

@@ -196,6 +196,38 @@ def test_without_data_phantoms_are_made_and_demonstration_settings_taken(
     assert len(list((place / "data" / "phantom" / "luna16").rglob("*.mhd"))) == 2
 
 
+def test_phantoms_that_are_given_are_synthetic_and_no_demonstration(
+    prepared, place, small_phantoms, capsys
+):
+    luna16.write("phantoms", 2)
+    (place / "data").mkdir()
+    (place / "data" / "luna16").symlink_to(place / "phantoms")
+    small = ("--cube_size=16,16,16", "--cubes_per_volume=2", *QUICK)
+    for name, arguments in (
+        ("given", ("--data_dir=phantoms",)),
+        ("found", ()),
+        ("cubes", ("--data_dir=given/cubes",)),
+    ):
+        call = prepared(*arguments, f"--output_dir={name}", *small)
+        assert call.facts == {"synthetic": True}, name
+        assert call.config == PretrainConfig()
+        assert len(call.cubes) == 4
+        out = capsys.readouterr().out
+        assert "demonstration" not in out
+        assert "trained on synthetic scans" in out.splitlines()[-1]
+
+
+def test_one_phantom_among_real_scans_makes_a_run_synthetic(
+    prepared, place, small_phantoms
+):
+    _write_scans(place / "scans")
+    luna16.write("scans/phantoms", 1)
+    call = prepared(
+        "--data_dir=scans", "--cube_size=16,16,16", "--cubes_per_volume=2", *QUICK
+    )
+    assert call.facts == {"synthetic": True}
+
+
 def test_recorded_flags_replay_a_demonstration_as_it_was(
     prepared, place, small_phantoms
 ):

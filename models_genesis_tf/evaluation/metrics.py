@@ -31,6 +31,18 @@ class CaseMean:
     undefined: int
 
 
+def lower_is_better(metric: str) -> bool:
+    """Says which way a metric improves.
+
+    Args:
+      metric: Name of a score, as in results.json.
+
+    Returns:
+      True for distances, False for shares and areas.
+    """
+    return metric.startswith("hd95_mm")
+
+
 def checked_labels(values: np.ndarray, num_classes: int, name: str) -> np.ndarray:
     """Checks that an array holds class numbers.
 

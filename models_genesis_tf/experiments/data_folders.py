@@ -1,11 +1,11 @@
 """Where a command's data lie: given, found, or made up."""
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from models_genesis_tf.phantoms import luna16
+from models_genesis_tf.phantoms.marker import is_complete
 
 PHANTOM = "phantom"
 PHANTOM_CASES = 10
@@ -24,11 +24,12 @@ class DataFolder:
 
     Attributes:
       path: The folder.
-      synthetic: Whether it holds phantoms.
+      demonstration: Whether phantoms, made if they are not there, stand in for data
+        that were not given; settings are a demonstration's then.
     """
 
     path: Path
-    synthetic: bool
+    demonstration: bool
 
 
 def find_data(data_dir: str | None, name: str) -> DataFolder:
@@ -51,27 +52,18 @@ def find_data(data_dir: str | None, name: str) -> DataFolder:
     return DataFolder(Path("data") / PHANTOM / name, True)
 
 
-def make_once(path: Path, make: Callable[[Path], None]) -> None:
-    """Makes a folder unless it is there, complete or not at all.
-
-    Args:
-      path: The folder.
-      make: Writes what lies in it to the folder it is given.
-    """
-    if not path.is_dir():
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
-        make(part)
-        os.replace(part, path)
-
-
 def make_chest_phantoms(path: Path) -> None:
     """Makes the synthetic chest CTs of a demonstration, once, and says so.
 
     Args:
       path: The folder, as from `find_data`.
+
+    Raises:
+      InputError: If it holds anything else.
     """
     print(
         f"synthetic scans in {path}, demonstration settings; for real ones give "
         f"--data_dir, such as LUNA16 from {_LUNA16_PAGE}"
     )
-    make_once(path, lambda part: luna16.write(part, PHANTOM_CASES))
+    if not is_complete(path):
+        luna16.write(path, PHANTOM_CASES)

@@ -31,6 +31,7 @@ from models_genesis_tf.imaging import (
     resampling,
     volumes,
 )
+from models_genesis_tf.phantoms.marker import pass_on
 
 
 def extract_cubes(
@@ -47,7 +48,8 @@ def extract_cubes(
 
     Args:
       data_dir: Folder of scans, in LUNA16's layout or any other.
-      output_dir: Folder to write cube files, `cubes.json` and `skipped.csv` to.
+      output_dir: Folder to write cube files, `cubes.json` and `skipped.csv` to, and
+        the marker of phantoms if there are some among the scans.
       config: What to cut.
       include: Globs on scan names; empty takes all.
       exclude: Globs on scan names that are left out.
@@ -73,6 +75,8 @@ def extract_cubes(
         for fold, scans in _choose_folds(scans, folds, shard).items()
     }
     _check_settings(output_dir, settings, shard)
+    # Before the first cube: those of an interrupted run are synthetic, too.
+    pass_on((scan.path for scan in scans), output_dir)
     pending = {path: scans for path, scans in chosen.items() if not path.is_file()}
     report = _skipped_path(output_dir, shard)
     todo = [scan for scans in pending.values() for scan in scans]

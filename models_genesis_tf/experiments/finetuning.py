@@ -29,6 +29,7 @@ from models_genesis_tf.experiments.starting_weights import (
 from models_genesis_tf.experiments.trial import Trial
 from models_genesis_tf.models.precision import choose_precision, read_cpu_features
 from models_genesis_tf.models.saving import read_metadata
+from models_genesis_tf.phantoms.marker import is_phantom
 from models_genesis_tf.tasks.base import split_sha256
 from models_genesis_tf.training import strategy
 
@@ -148,7 +149,7 @@ def _start_record(
         "patch_size": list(data.patch_size),
         "notices": list(data.notices),
         "precision": earlier.get("precision") or _choose_precision(config, data),
-        "synthetic": False,
+        "synthetic": _is_synthetic(config, data),
         "finished": False,
     }
     record["sessions"] = [*earlier.get("sessions", []), software]
@@ -219,15 +220,23 @@ def _results(
     return {
         "task": config.task,
         "kind": data.task.kind,
-        "dimension": 3,
+        "dimension": data.task.dimension,
+        "metric": data.metric,
         "weights": config.weights,
         "pretraining": weights,
         "train_fraction": config.train_fraction,
         "base_filters": width,
         "score_split": config.score_split,
         "split_sha256": split_sha256(data.split),
-        "synthetic": False,
+        "synthetic": _is_synthetic(config, data),
     }
+
+
+def _is_synthetic(config: FinetuneConfig, data: LabelledData) -> bool:
+    """Whether any case is a phantom."""
+    parts = (data.split.train, data.split.valid, data.split.test)
+    images = [case.image for part in parts for case in part]
+    return any(map(is_phantom, [Path(config.manifest), *images]))
 
 
 def _split_rows(data: LabelledData) -> list[dict]:

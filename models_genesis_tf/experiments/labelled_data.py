@@ -51,6 +51,13 @@ class LabelledData:
         return 1 if len(self.classes) == 2 else len(self.classes)
 
     @property
+    def metric(self) -> str:
+        """The score that trials are compared by."""
+        if self.task.metric == "auc" and self.num_outputs > 1:
+            return "auc_mean"
+        return self.task.metric
+
+    @property
     def input_shape(self) -> tuple[int, int, int, int]:
         """What the network takes, (x, y, z, channel)."""
         return (*self.patch_size, 1)

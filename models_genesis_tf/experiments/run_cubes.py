@@ -23,7 +23,7 @@ def find_cubes(
     """Opens a folder of cubes; scans are cut first, as far as that is not done yet.
 
     Args:
-      data: The run's data; synthetic ones are made if they are not there.
+      data: The run's data; a demonstration's are made if they are not there.
       folder: The run folder.
       config: What is cut from a scan.
       include: Globs on the names of scans.
@@ -35,7 +35,7 @@ def find_cubes(
     Returns:
       The cubes.
     """
-    if data.synthetic:
+    if data.demonstration:
         make_chest_phantoms(data.path)
     if is_cube_folder(data.path):
         return open_cubes(data.path)

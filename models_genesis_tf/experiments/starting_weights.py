@@ -1,9 +1,11 @@
 """The weights that a run starts from: which they are, and what they have seen."""
 
+import hashlib
+import json
 import zipfile
 from pathlib import Path
 
-from models_genesis_tf.config import SCRATCH, FinetuneConfig
+from models_genesis_tf.config import HOW_IT_RUNS, SCRATCH, FinetuneConfig
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.experiments import run_folder
 from models_genesis_tf.imaging.fingerprints import sha256
@@ -22,8 +24,9 @@ def describe_weights(config: FinetuneConfig) -> dict | None:
       config: The settings.
 
     Returns:
-      Which weights they are: `scheme` of their pre-training, None if they do not say,
-      and `sha256`; None from scratch.
+      Which weights they are: `name`, `sha256`, and of their pre-training, None where
+      they do not say: `scheme`, `seed`, and `recipe_sha256`, which is the same for runs
+      that differ in their seed alone. None from scratch.
 
     Raises:
       InputError: If they cannot be read, or have another width than asked for.
@@ -33,10 +36,28 @@ def describe_weights(config: FinetuneConfig) -> dict | None:
     model = load_pretrained(config.weights)
     check_width(trunk_of(model), config.base_filters)
     facts = read_metadata(config.weights) if zipfile.is_zipfile(config.weights) else {}
+    path = Path(config.weights)
+    record = run_folder.read_record(path.parent)
+    is_record = "series" in record
     return {
+        "name": path.parent.name if is_record else path.stem,
+        "sha256": sha256(path),
         "scheme": (facts or {}).get("scheme"),
-        "sha256": sha256(config.weights),
+        "seed": record["settings"]["seed"] if is_record else None,
+        "recipe_sha256": _recipe_sha256(record) if is_record else None,
     }
+
+
+def _recipe_sha256(record: dict) -> str:
+    """Identifies what a pre-training did, whatever its seed."""
+    settings = {
+        name: value
+        for name, value in record["settings"].items()
+        if name not in ("seed", *HOW_IT_RUNS)
+    }
+    # Not the cubes' own fingerprint: cutting them from scans takes the seed too.
+    recipe = [record["series"], record["cubes"], settings]
+    return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
 
 
 def check_unchanged(config: FinetuneConfig, weights: dict | None) -> None:

@@ -6,9 +6,7 @@ none). Case k goes to subset k mod 10, and a case is a patient.
 """
 
 import concurrent.futures
-import csv
 import functools
-import os
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +15,8 @@ from tqdm import tqdm
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.imaging.volumes import new_volume, write_volume
 from models_genesis_tf.phantoms.chest import draw_chest
+from models_genesis_tf.phantoms.marker import marked
+from models_genesis_tf.phantoms.tables import write_table
 
 NUM_SUBSETS = 10
 SIZE = (256, 256, 128)
@@ -32,7 +32,7 @@ def write(
     seed: int = 0,
     size: tuple[int, int, int] = SIZE,
 ) -> None:
-    """Writes cases; the tables come last, so that they say the set is complete.
+    """Writes cases, then the tables.
 
     Args:
       output_dir: Folder to write to; an earlier attempt at the same set is replaced.
@@ -42,7 +42,7 @@ def write(
 
     Raises:
       InputError: If the scans would be too small to show a chest, or the folder
-        holds other scans than these.
+        holds anything else than these.
     """
     if any(side < least for side, least in zip(size, MIN_SIZE, strict=True)):
         raise InputError(
@@ -50,7 +50,13 @@ def write(
             f"Received: {'x'.join(map(str, size))}"
         )
     output_dir = Path(output_dir)
-    _check_folder(output_dir, {_uid(_generator(seed, case)) for case in range(cases)})
+    with marked(output_dir, "luna16", cases, seed):
+        _write_set(output_dir, cases, seed, size)
+
+
+def _write_set(
+    output_dir: Path, cases: int, seed: int, size: tuple[int, int, int]
+) -> None:
     for table in _TABLES:
         (output_dir / table).unlink(missing_ok=True)
     write_case = functools.partial(_write_case, output_dir, seed, size)
@@ -66,7 +72,7 @@ def write(
         _TABLES, ("class", "diameter_mm"), (candidates, annotations), strict=True
     ):
         columns = ("seriesuid", "coordX", "coordY", "coordZ", last)
-        _write_table(output_dir / name, columns, rows)
+        write_table(output_dir / name, columns, rows)
 
 
 def _generator(seed: int, case: int) -> np.random.Generator:
@@ -76,20 +82,6 @@ def _generator(seed: int, case: int) -> np.random.Generator:
 def _uid(rng: np.random.Generator) -> str:
     """A series UID of DICOM's branch for UUIDs, which are numbers below 2^128."""
     return "2.25." + "".join(str(digit) for digit in rng.integers(1, 10, 36))
-
-
-def _check_folder(output_dir: Path, uids: set[str]) -> None:
-    """A second attempt at a set is welcome, scans or tables of another are not."""
-    found = {path.stem for path in output_dir.glob("subset*/*.mhd")}
-    for table in _TABLES:
-        if (output_dir / table).is_file():
-            with (output_dir / table).open(newline="") as stream:
-                found |= {row.get("seriesuid", "") for row in csv.DictReader(stream)}
-    if not found <= uids:
-        raise InputError(
-            f"phantoms go to a folder without other scans. Received: {output_dir} "
-            f"with series {min(found - uids)}"
-        )
 
 
 def _write_case(
@@ -115,12 +107,3 @@ def _write_case(
 
 def _place(point: np.ndarray) -> list[str]:
     return [f"{value:.4f}" for value in point]
-
-
-def _write_table(path: Path, columns: tuple[str, ...], rows: list[tuple]) -> None:
-    part = path.with_name(f".{path.name}.part")
-    with part.open("w", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(rows)
-    os.replace(part, path)

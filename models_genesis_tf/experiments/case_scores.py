@@ -1,0 +1,188 @@
+"""What trials scored case by case, and what follows for patients.
+
+A score of all cases is computed anew from scores.csv for each resample of patients; it
+has to agree with results.json on the cases as they are.
+"""
+
+import csv
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import rankdata
+
+from models_genesis_tf.errors import InputError
+from models_genesis_tf.evaluation.statistics import (
+    MIN_PATIENTS,
+    Interval,
+    bootstrap_interval,
+)
+from models_genesis_tf.experiments.run_results import TrialScore
+
+_STREAM = 10
+_TOLERANCE = 1e-6
+
+Statistic = Callable[[np.ndarray], float]
+
+
+@dataclass(frozen=True)
+class CaseScores:
+    """The rows of a trial's scores.csv.
+
+    Attributes:
+      cases: Names, one for each row.
+      patients: Their patients.
+      columns: float64 values of each numeric column, nan where a cell is empty.
+    """
+
+    cases: tuple[str, ...]
+    patients: tuple[str, ...]
+    columns: dict[str, np.ndarray]
+
+
+def read_case_scores(path: Path) -> CaseScores:
+    """Reads what a trial scored on each case.
+
+    Args:
+      path: A scores.csv.
+
+    Returns:
+      Its rows.
+
+    Raises:
+      OSError: If it cannot be read.
+      ValueError: If it has no row, or a value is no number.
+      KeyError: If it has no column `case` or `patient`.
+    """
+    with path.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    if not rows:
+        raise ValueError("no rows")
+    columns = {
+        name: np.array([float(row[name] or "nan") for row in rows])
+        for name in rows[0]
+        if name not in ("case", "patient")
+    }
+    cases, patients = (tuple(row[name] for row in rows) for name in ("case", "patient"))
+    return CaseScores(cases, patients, columns)
+
+
+def patient_interval(
+    metric: str,
+    reference: Sequence[TrialScore],
+    arm: Sequence[TrialScore],
+    resamples: int,
+    seed: int,
+) -> tuple[Interval | None, str]:
+    """How far the gain of an arm would move with other patients.
+
+    Both arms are scored on the same patients in each resample, and the mean over trials
+    is taken, so that the interval speaks of patients alone.
+
+    Args:
+      metric: Name of the score.
+      reference: Trials of the arm compared with.
+      arm: Trials of the arm whose gain is measured.
+      resamples: Of the bootstrap.
+      seed: Of the same.
+
+    Returns:
+      The 95 % interval of the difference and an empty text, or None and why not.
+    """
+    tables = []
+    for trial in (*arm, *reference):
+        path = trial.folder / "scores.csv"
+        try:
+            tables.append(read_case_scores(path))
+        except FileNotFoundError:
+            return None, f"{path} is missing"
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            return None, f"{path} cannot be read ({error})"
+    cases = tables[0].cases
+    if any(table.cases != cases for table in tables):
+        return None, "trials were scored on different cases"
+    patients = len(set(tables[0].patients))
+    if patients < MIN_PATIENTS:
+        return None, f"{patients} patients, and a bootstrap takes {MIN_PATIENTS}"
+    statistics = []
+    for trial, table in zip((*arm, *reference), tables, strict=True):
+        statistic = _statistic(metric, trial, table)
+        if statistic is None:
+            return None, f"scores.csv does not hold what {metric} is made of"
+        if not abs(statistic(np.arange(len(cases))) - trial.score) <= _TOLERANCE:
+            return None, f"{trial.folder}: scores.csv does not give the trial's score"
+        statistics.append(statistic)
+
+    def gain(rows: np.ndarray) -> float:
+        scores = [statistic(rows) for statistic in statistics]
+        return float(np.mean(scores[: len(arm)]) - np.mean(scores[len(arm) :]))
+
+    rng = np.random.default_rng([seed, _STREAM])
+    owners = tables[0].patients
+    try:
+        return bootstrap_interval(owners, gain, rng, resamples=resamples), ""
+    except InputError as error:  # the score is undefined in many resamples
+        return None, str(error)
+
+
+def _statistic(metric: str, trial: TrialScore, table: CaseScores) -> Statistic | None:
+    """The metric as a function of rows; None if it does not follow from them."""
+    columns = table.columns
+    if metric in ("auc", "auc_mean"):
+        return _auc_statistic(columns)
+    if metric == "accuracy" and "probability" in columns:
+        right = (columns["probability"] > 0.5) == (columns["label"] == 1)
+        return lambda rows: float(right[rows].mean())
+    names = [metric]
+    if metric.endswith("_mean"):
+        stem = metric.removesuffix("mean")
+        names = [name for name in trial.scores if name.startswith(stem)]
+    values = [columns[name] for name in names if name in columns]
+    return _mean_statistic(np.stack(values)) if values else None
+
+
+def _mean_statistic(values: np.ndarray) -> Statistic:
+    """Mean over cases, then over classes, of a (class, case) array."""
+    known = ~np.isnan(values)
+    filled = np.where(known, values, 0.0)
+
+    def mean(rows: np.ndarray) -> float:
+        counts = known[:, rows].sum(axis=1)
+        if not counts.all():
+            return float("nan")
+        return float((filled[:, rows].sum(axis=1) / counts).mean())
+
+    return mean
+
+
+def _auc_statistic(columns: dict[str, np.ndarray]) -> Statistic | None:
+    """Mean area under the curves of each class that occurs, against the rest."""
+    if "label" not in columns:
+        return None
+    labels = columns["label"]
+    if "probability" in columns:
+        pairs = [(labels == 1, columns["probability"])]
+    else:
+        pairs = [
+            (labels == int(name.removeprefix("probability_")), values)
+            for name, values in columns.items()
+            if name.startswith("probability_")
+        ]
+    pairs = [(positive, values) for positive, values in pairs if positive.any()]
+
+    def area(rows: np.ndarray) -> float:
+        areas = [_auc(positive[rows], values[rows]) for positive, values in pairs]
+        return float(np.mean(areas)) if areas else float("nan")
+
+    return area
+
+
+def _auc(positive: np.ndarray, scores: np.ndarray) -> float:
+    """Area under the curve from ranks, some ten times as fast as over thresholds."""
+    n = int(positive.sum())
+    others = len(positive) - n
+    if not (n and others):
+        return float("nan")
+    above = rankdata(scores)[positive].sum() - n * (n + 1) / 2
+    return float(above / (n * others))

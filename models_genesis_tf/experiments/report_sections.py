@@ -1,0 +1,323 @@
+"""The tables of a report: contests in, Markdown out."""
+
+import itertools
+import math
+from collections.abc import Sequence
+
+from models_genesis_tf.config import SCRATCH
+from models_genesis_tf.evaluation import published, statistics
+from models_genesis_tf.evaluation.metrics import lower_is_better
+from models_genesis_tf.evaluation.tables import (
+    format_difference,
+    format_p,
+    format_score,
+    is_share,
+    markdown_table,
+    metric_title,
+)
+from models_genesis_tf.experiments.comparisons import (
+    Arm,
+    Comparison,
+    Contest,
+    Rules,
+    arm_labels,
+    test_arms,
+)
+from models_genesis_tf.experiments.run_results import LeftOut
+
+GENESIS = "unified"  # the arm that the paper calls Genesis
+IMAGENET = "imagenet"
+_NONE = "–"
+
+
+def gains_table(comparisons: Sequence[Comparison]) -> str:
+    """Pre-trained arms against training from scratch.
+
+    Args:
+      comparisons: With p values adjusted.
+
+    Returns:
+      A Markdown table, one row for each comparison.
+    """
+    header = (
+        *("Task", "Metric", "Labels", "Start", "Scratch", "Pre-trained"),
+        *("Difference [95 %]", "p", "p, Holm", "p, pairs", "Hedges' g"),
+        "Difference over patients [95 %]",
+    )
+    return markdown_table(header, [_gain_row(one) for one in comparisons])
+
+
+def _gain_row(one: Comparison) -> list[str]:
+    contest, percent = one.contest, is_share(one.contest.run.metric)
+    low, high = (one.interval.low, one.interval.high) if one.interval else (None, None)
+    over_patients = _NONE
+    if one.patients:
+        over_patients = format_difference(
+            one.difference, one.patients.low, one.patients.high, percent
+        )
+    return [
+        contest.title,
+        metric_title(contest.run.metric),
+        _share(contest.run.train_fraction),
+        one.arm.label,
+        describe_arm(one.reference, contest),
+        describe_arm(one.arm, contest),
+        format_difference(one.difference, low, high, percent),
+        _p(one.test),
+        format_p(one.adjusted_p) if one.test else _NONE,
+        _p(one.paired),
+        _NONE if math.isnan(one.effect_size) else f"{one.effect_size:+.2f}",
+        over_patients,
+    ]
+
+
+def describe_arm(arm: Arm | None, contest: Contest) -> str:
+    """Mean, standard deviation and number of trials.
+
+    Args:
+      arm: An arm, or None.
+      contest: Where it stands.
+
+    Returns:
+      Such as "85.72 ± 0.51 (n = 3)"; a dash for None.
+    """
+    if arm is None:
+        return _NONE
+    summary = statistics.summarise(arm.scores)
+    score = format_score(summary.mean, summary.sd, is_share(contest.run.metric))
+    return f"{score} (n = {summary.n})"
+
+
+def _share(fraction: float) -> str:
+    return f"{100 * fraction:g} %"
+
+
+def published_table(comparisons: Sequence[Comparison]) -> str:
+    """Ours beside the paper's, for tasks that it has.
+
+    Args:
+      comparisons: Pre-trained arms against scratch.
+
+    Returns:
+      A Markdown table; empty if no comparison has a published counterpart.
+    """
+    rows = []
+    for one in comparisons:
+        run = one.contest.run
+        scratch = published_score(one.contest, one.reference)
+        score = published_score(one.contest, one.arm)
+        if scratch is None and score is None:
+            continue
+        test = _published_gain_test(one, score)
+        rows.append(
+            [
+                one.contest.title,
+                metric_title(run.metric),
+                one.arm.label,
+                describe_arm(one.reference, one.contest),
+                scratch.printed if scratch else _NONE,
+                describe_arm(one.arm, one.contest),
+                score.printed if score else _NONE,
+                _p(one.test),
+                test.printed if test else _NONE,
+            ]
+        )
+    header = (
+        *("Task", "Metric", "Start", "Scratch, ours", "Scratch, published"),
+        *("Pre-trained, ours", "Pre-trained, published", "p, ours", "p, published"),
+    )
+    return markdown_table(header, rows) if rows else ""
+
+
+def _published_gain_test(
+    one: Comparison, score: published.PublishedScore | None
+) -> published.PublishedTest | None:
+    """The paper's p value against scratch, which it has for its best variant alone."""
+    table, task = "scratch_vs_genesis", one.contest.run.task
+    best = published.find_score(table, task, "genesis", one.contest.run.dimension)
+    if score is None or best is None or best.printed != score.printed:
+        return None
+    return published.find_test(table, task, SCRATCH, "genesis")
+
+
+def published_score(contest: Contest, arm: Arm) -> published.PublishedScore | None:
+    """The paper's number for an arm, where it reports the same metric.
+
+    Args:
+      contest: Where the arm stands; only contests on all labels have one.
+      arm: An arm.
+
+    Returns:
+      The number, from the first table that has it; None if there is none.
+    """
+    run, name = contest.run, arm.label.partition(" (")[0]
+    if run.train_fraction < 1:
+        return None
+    tables = ("ablation",)
+    if run.dimension == 2:
+        tables, name = ("2d_vs_3d", "chest_ct_2d"), _two_d_arm(name)
+    for table in tables:
+        score = published.find_score(table, run.task, name, run.dimension)
+        if score is not None and score.metric == run.metric:
+            return score
+    return None
+
+
+def _two_d_arm(name: str) -> str:
+    return "genesis" if name == GENESIS else name
+
+
+def ablation_table(contests: Sequence[Contest], rules: Rules) -> str:
+    """All starts by task, the best in bold, the paper's beneath ours.
+
+    Args:
+      contests: Those with two pre-trained arms or more.
+      rules: How the best is tested against the second.
+
+    Returns:
+      A Markdown table.
+    """
+    labels = arm_labels(contests)
+    bests = [_best_two(contest) for contest in contests]
+    rows = []
+    for label in labels:
+        cells, theirs = [], []
+        for contest, (best, _) in zip(contests, bests, strict=True):
+            arm = contest.arm(label)
+            text = describe_arm(arm, contest)
+            cells.append(f"**{text}**" if arm is best else text)
+            score = published_score(contest, arm) if arm else None
+            theirs.append(score.printed if score else _NONE)
+        rows.append([label, *cells])
+        if any(text != _NONE for text in theirs):
+            rows.append([f"{label}, published", *theirs])
+    rows.append(
+        [
+            "p, best against second",
+            *(
+                _best_p(contest, *pair, rules)
+                for contest, pair in zip(contests, bests, strict=True)
+            ),
+        ]
+    )
+    theirs = [_published_best_p(contest) for contest in contests]
+    if any(text != _NONE for text in theirs):
+        rows.append(["p, best against second, published", *theirs])
+    header = [f"{one.title}, {metric_title(one.run.metric)}" for one in contests]
+    return markdown_table(["Start", *header], rows)
+
+
+def _best_two(contest: Contest) -> tuple[Arm, Arm]:
+    sign = -1 if not lower_is_better(contest.run.metric) else 1
+
+    def key(arm: Arm) -> float:
+        return sign * statistics.summarise(arm.scores).mean
+
+    best, second = sorted(contest.arms, key=key)[:2]
+    return best, second
+
+
+def _best_p(contest: Contest, best: Arm, second: Arm, rules: Rules) -> str:
+    return _p(test_arms(contest, second, best, rules))
+
+
+def _p(test: statistics.SignificanceTest | None) -> str:
+    return format_p(test.p_value) if test else _NONE
+
+
+def _published_best_p(contest: Contest) -> str:
+    """The paper's p value of its best variant against its second."""
+    run = contest.run
+    tests = [
+        test
+        for test in published.TESTS
+        if (test.table, test.task, run.dimension) == ("ablation", run.task, 3)
+    ]
+    same = published_score(contest, contest.arms[0]) is not None
+    return tests[0].printed if tests and same else _NONE
+
+
+def dimensions_table(contests: Sequence[Contest], rules: Rules) -> str:
+    """Two-dimensional networks beside three-dimensional ones.
+
+    Args:
+      contests: Of both dimensions; those of one task are set side by side if they
+        share metric, split and share of the labels.
+      rules: How they are tested.
+
+    Returns:
+      A Markdown table; empty if no task has both.
+    """
+    rows = []
+    flat = [contest for contest in contests if contest.run.dimension == 2]
+    solid = [contest for contest in contests if contest.run.dimension == 3]
+    for two, three in itertools.product(flat, solid):
+        if _same_question(two, three):
+            rows.append(_dimensions_row(two, three, rules))
+    header = (
+        *("Task", "Metric", "2D scratch", "2D ImageNet", "2D Genesis"),
+        *("3D scratch", "3D Genesis", "p, 3D Genesis against the best 2D"),
+    )
+    return markdown_table(header, rows) if rows else ""
+
+
+def _same_question(two: Contest, three: Contest) -> bool:
+    names = ("synthetic", "task", "data", "metric", "score_split", "train_fraction")
+    return two.run.budget["split"] == three.run.budget["split"] and all(
+        getattr(two.run, name) == getattr(three.run, name) for name in names
+    )
+
+
+def _dimensions_row(two: Contest, three: Contest, rules: Rules) -> list[str]:
+    flat = [two.arm(label) for label in (SCRATCH, IMAGENET, GENESIS)]
+    solid = [three.arm(label) for label in (SCRATCH, GENESIS)]
+    present = [arm for arm in flat if arm]
+    sign = -1 if lower_is_better(two.run.metric) else 1
+    p_value = _NONE
+    if present and solid[1]:
+        best = max(
+            present, key=lambda arm: sign * statistics.summarise(arm.scores).mean
+        )
+        p_value = _p(test_arms(three, best, solid[1], rules))
+    return [
+        three.title,
+        metric_title(three.run.metric),
+        *(describe_arm(arm, two) for arm in flat),
+        *(describe_arm(arm, three) for arm in solid),
+        p_value,
+    ]
+
+
+def fractions_table(contests: Sequence[Contest]) -> str:
+    """Scores by share of the labels.
+
+    Args:
+      contests: Of tasks with several shares.
+
+    Returns:
+      A Markdown table.
+    """
+    labels = arm_labels(contests)
+    rows = [
+        [
+            contest.title,
+            metric_title(contest.run.metric),
+            _share(contest.run.train_fraction),
+            *(describe_arm(contest.arm(label), contest) for label in labels),
+        ]
+        for contest in contests
+    ]
+    return markdown_table(("Task", "Metric", "Labels", *labels), rows)
+
+
+def left_out_table(left_out: Sequence[LeftOut]) -> str:
+    """What has no part in the report.
+
+    Args:
+      left_out: Names and reasons.
+
+    Returns:
+      A Markdown table.
+    """
+    rows = [[f"`{one.what}`", one.reason] for one in left_out]
+    return markdown_table(("Left out", "Why"), rows)

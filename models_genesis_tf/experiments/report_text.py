@@ -1,0 +1,107 @@
+"""The sentences of a report."""
+
+from collections.abc import Sequence
+
+from models_genesis_tf.evaluation import published
+from models_genesis_tf.evaluation.statistics import MIN_PATIENTS, SCOPE_NOTE
+from models_genesis_tf.experiments.comparisons import Comparison, Contest, Rules
+from models_genesis_tf.experiments.run_results import LeftOut
+
+_TEST_NAMES = {
+    "welch": "Welch's t-test",
+    "pooled": "Student's t-test with pooled variance",
+    "paired": "Student's t-test of pairs of trials",
+    "wilcoxon": "Wilcoxon's signed-rank test of pairs of trials",
+}
+
+
+def describe_runs(contests: Sequence[Contest], left_out: Sequence[LeftOut]) -> str:
+    """Counts what was compared.
+
+    Args:
+      contests: What is in the report.
+      left_out: What is not.
+
+    Returns:
+      One sentence.
+    """
+    arms = [arm for contest in contests for arm in contest.arms]
+    tasks = {contest.title for contest in contests}
+    trials = sum(len(arm.trials) for arm in arms)
+    return (
+        f"{len(tasks)} task(s), {len(arms)} arm(s), {trials} trial(s); {len(left_out)} "
+        "thing(s) left out, named at the end."
+    )
+
+
+def describe_rules(rules: Rules) -> str:
+    """Says how p values were made.
+
+    Args:
+      rules: The rules.
+
+    Returns:
+      A paragraph.
+    """
+    sides = "two-sided"
+    if rules.sides == "one-sided":
+        sides = "one-sided (whether the pre-trained start is better)"
+    return (
+        f"Scores are means ± standard deviations (n - 1) over n trials. p: {sides} "
+        f"{_TEST_NAMES[rules.test]}. p, Holm: the same, corrected for the number of "
+        "tasks that a start was tested on. p, pairs: Student's t-test of pairs, where "
+        "trials of both arms share seed and labelled cases. The 95 % interval of a "
+        "difference is Welch's; Hedges' g is the difference in standard deviations, "
+        "corrected for few trials."
+    )
+
+
+def how_to_read(comparisons: Sequence[Comparison]) -> str:
+    """Says what the numbers speak of.
+
+    Args:
+      comparisons: All of the report.
+
+    Returns:
+      A list in Markdown.
+    """
+    points = [
+        SCOPE_NOTE,
+        "The interval over patients draws patients with replacement, all cases of a "
+        "patient together and the same for both arms, and takes the mean over trials; "
+        f"it takes {MIN_PATIENTS} scored patients.",
+        "Marks in the figures are of the corrected p values: * p < 0.05, ** < 0.01, "
+        "*** < 0.001, **** < 0.0001, n.s. otherwise.",
+        "The best of several starts, chosen by the scores that are reported, flatters "
+        "itself: its p value against the second is no test of a choice made "
+        "beforehand.",
+    ]
+    if any(arm.pretrainings > 1 for one in comparisons for arm in (one.arm,)):
+        points.append(
+            "An arm with several pre-trainings takes the trials of all of them "
+            "together, so that its spread holds that of pre-training too."
+        )
+    return "\n".join(f"- {point}" for point in points)
+
+
+def published_notes(contests: Sequence[Contest], name: str) -> str:
+    """Says what the paper's numbers are of, and that ours are of something else.
+
+    Args:
+      contests: Of the section.
+      name: "real" or "synthetic".
+
+    Returns:
+      A list in Markdown.
+    """
+    tasks = dict.fromkeys(contest.run.task for contest in contests)
+    ours = "phantoms" if name == "synthetic" else "the data of these runs"
+    points = [
+        f"{task.upper()}: the published numbers are of {published.DATA_SETS[task]}, "
+        f"over {published.NUM_TRIALS} trials; ours are of {ours}. They compare only "
+        "where data, split and recipe are the same."
+        for task in tasks
+        if task in published.DATA_SETS
+    ]
+    points += [published.NOTES[table] for table in ("scratch_vs_genesis", "ablation")]
+    return "\n".join(f"- {point}" for point in points)

@@ -1,0 +1,300 @@
+"""The results of fine-tuning runs, read from their folders, strictly.
+
+What cannot be read, or did not come to its end, is left out and named; it never ends
+the reading of the rest.
+"""
+
+import csv
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from models_genesis_tf.config import HOW_IT_RUNS, LEARNING_RATES, SCRATCH
+from models_genesis_tf.errors import InputError
+
+_MAX_DEPTH = 4
+# What lies beside runs and is none.
+_BESIDE_RUNS = ("prepared", "sweep.toml", "sweep.log")
+# Settings that tell runs of one arm, or arms, apart; all others are the budget.
+_NO_BUDGET = (
+    *("weights", "trials", "seed", "train_fraction", "base_filters", "patch_size"),
+    *("task", "kind", "manifest", "label_column", "label_map", "where"),
+    *HOW_IT_RUNS,
+)
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Something that has no part in a report.
+
+    Attributes:
+      what: Path of a run, a trial or a file.
+      reason: Why.
+    """
+
+    what: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class TrialScore:
+    """One trial that was trained and scored.
+
+    Attributes:
+      seed: Of its run.
+      number: From 0; trials of two arms pair up by seed and number.
+      subset_sha256: Identifies the training cases.
+      score: Of the report's metric, in the metric's own unit.
+      scores: All that were measured, by metric.
+      folder: Its own folder, with scores.csv and history.csv.
+    """
+
+    seed: int
+    number: int
+    subset_sha256: str
+    score: float
+    scores: dict
+    folder: Path
+
+
+@dataclass(frozen=True)
+class RunScores:
+    """One fine-tuning run with its trials.
+
+    Attributes:
+      folder: The run folder.
+      task: Code of the task.
+      data: What was learned from which cases, for people; empty for a published task.
+      kind: "classification" or "segmentation".
+      dimension: 2 or 3.
+      synthetic: Whether the cases are phantoms.
+      metric: Name of the score that trials are compared by.
+      score_split: The part that was scored.
+      train_fraction: Share of the labelled patients used.
+      arm: "scratch", the scheme of the pre-training, or the name of the weights.
+      pretraining: Identifies the pre-training but for its seed; empty from scratch.
+      pretraining_name: Of the weights, for people; empty from scratch.
+      weights_sha256: Of the file of weights; empty from scratch.
+      budget: Settings that arms share when they are compared.
+      trials: One or more, by seed and number.
+    """
+
+    folder: Path
+    task: str
+    data: str
+    kind: str
+    dimension: int
+    synthetic: bool
+    metric: str
+    score_split: str
+    train_fraction: float
+    arm: str
+    pretraining: str
+    pretraining_name: str
+    weights_sha256: str
+    budget: dict
+    trials: tuple[TrialScore, ...]
+
+
+def read_runs(
+    paths: Sequence[Path], metric: str | None = None
+) -> tuple[list[RunScores], list[LeftOut]]:
+    """Reads all fine-tuning runs in some folders.
+
+    Args:
+      paths: Run folders, or folders in which they lie, at most four levels deep.
+      metric: Which score is compared; None is that of the task.
+
+    Returns:
+      The runs that have a finished trial, in the order of the paths and then of their
+      names; and what was left out.
+
+    Raises:
+      InputError: If a path is no folder.
+    """
+    runs, left_out = [], []
+    for path in paths:
+        if not path.is_dir():
+            raise InputError(f"--runs are folders. Received: --runs={path}")
+        for found in _find(path):
+            if isinstance(found, LeftOut):
+                left_out.append(found)
+                continue
+            try:
+                run, missing = _read_run(found, metric)
+            except _Broken as error:
+                left_out.append(LeftOut(str(found), str(error)))
+                continue
+            left_out += missing
+            if run.trials:
+                runs.append(run)
+    return list({run.folder.resolve(): run for run in runs}.values()), left_out
+
+
+class _Broken(Exception):
+    """A run that cannot be read."""
+
+
+def _find(folder: Path, depth: int = 0) -> Iterator[Path | LeftOut]:
+    """Run folders of finetune, and what lies beside them and is no run."""
+    if (folder / "results.json").exists() or _is_begun(folder):
+        yield folder
+        return
+    if (folder / "run.json").exists() or (folder / "report.md").exists():
+        return  # of pretrain or of report
+    foreign = []
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or path.name in _BESIDE_RUNS:
+            continue
+        if path.is_dir() and depth < _MAX_DEPTH:
+            yield from _find(path, depth + 1)
+        elif path.is_file():
+            foreign.append(path.name)
+    if foreign:
+        named = ", ".join(foreign[:3]) + (", ..." if len(foreign) > 3 else "")
+        reason = f"{len(foreign)} file(s) that belong to no run: {named}"
+        yield LeftOut(str(folder), reason)
+
+
+def _is_begun(folder: Path) -> bool:
+    """Whether a run of finetune began here that has no result yet."""
+    if not (folder / "run.json").exists():
+        return False
+    try:
+        settings = _read_json(folder / "run.json").get("settings")
+    except _Broken:
+        return True
+    return isinstance(settings, dict) and "train_fraction" in settings
+
+
+def _read_json(path: Path) -> dict:
+    try:
+        values = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise _Broken(f"{path.name} cannot be read ({error})") from error
+    if not isinstance(values, dict):
+        raise _Broken(f"{path.name} holds no dictionary")
+    return values
+
+
+def _read_run(folder: Path, metric: str | None) -> tuple[RunScores, list[LeftOut]]:
+    if not (folder / "results.json").exists():
+        raise _Broken("no trial has finished")
+    results, record = (
+        _read_json(folder / name) for name in ("results.json", "run.json")
+    )
+    try:
+        return _understand(folder, results, record, metric)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise _Broken(
+            f"results.json or run.json lacks what a run writes ({error!r})"
+        ) from error
+
+
+def _understand(
+    folder: Path, results: dict, record: dict, metric: str | None
+) -> tuple[RunScores, list[LeftOut]]:
+    settings, weights = record["settings"], results["pretraining"] or {}
+    metric = metric or results["metric"]
+    trials, missing = _read_trials(folder, results["trials"], metric)
+    done = {trial.number for trial in trials} | {
+        one["trial"] for one in results["trials"]
+    }
+    missing += [
+        LeftOut(str(folder / f"trial_{number}"), "has not finished")
+        for number in range(settings["trials"])
+        if number not in done
+    ]
+    arm = SCRATCH
+    if results["weights"] != SCRATCH:
+        arm = weights["scheme"] or weights["name"]
+    run = RunScores(
+        folder=folder,
+        task=results["task"],
+        data=_describe_data(settings) if results["task"] == "custom" else "",
+        kind=results["kind"],
+        dimension=results["dimension"],
+        synthetic=results["synthetic"],
+        metric=metric,
+        score_split=results["score_split"],
+        train_fraction=results["train_fraction"],
+        arm=arm,
+        pretraining=weights.get("recipe_sha256") or weights.get("sha256", ""),
+        pretraining_name=weights.get("name", ""),
+        weights_sha256=weights.get("sha256", ""),
+        budget=_budget(results, record),
+        trials=tuple(trials),
+    )
+    return run, missing
+
+
+def _read_trials(
+    folder: Path, entries: list[dict], metric: str
+) -> tuple[list[TrialScore], list[LeftOut]]:
+    trials, missing = [], []
+    for entry in entries:
+        trial_folder = folder / f"trial_{entry['trial']}"
+        score = entry["scores"].get(metric)
+        if score is None or not math.isfinite(score):
+            known = ", ".join(entry["scores"])
+            reason = f"has no {metric}; its scores are {known}"
+            missing.append(LeftOut(str(trial_folder), reason))
+            continue
+        trials.append(
+            TrialScore(
+                entry["seed"],
+                entry["trial"],
+                entry["subset_sha256"],
+                float(score),
+                entry["scores"],
+                trial_folder,
+            )
+        )
+    return trials, missing
+
+
+def _budget(results: dict, record: dict) -> dict:
+    """What has to be equal in all arms of a comparison."""
+    settings = record["settings"]
+    budget = {name: value for name, value in settings.items() if name not in _NO_BUDGET}
+    if budget["learning_rate"] is None:
+        budget["learning_rate"] = LEARNING_RATES[budget["optimizer"]]
+    return budget | {
+        "base_filters": results["base_filters"],
+        "patch_size": record["patch_size"],
+        "precision": record["precision"],
+        "classes": record["classes"],
+        "split": results["split_sha256"],
+        "cases": record["data_fingerprint"],
+    }
+
+
+def _describe_data(settings: dict) -> str:
+    """What a manifest's task is called."""
+    manifest = Path(settings["manifest"])
+    name = f"{manifest.parent.name}/{manifest.name}".lstrip("/")
+    column = settings["label_column"]
+    parts = [] if column == "label" else [column]
+    parts += [text for name in ("label_map", "where") if (text := settings[name])]
+    return f"{name} ({', '.join(parts)})" if parts else name
+
+
+def read_history(folder: Path) -> tuple[list[int], list[float]]:
+    """Reads how a trial learned.
+
+    Args:
+      folder: Of the trial.
+
+    Returns:
+      Steps, and the validation loss after each; empty lists if nothing can be read.
+    """
+    path = folder / "history.csv"
+    try:
+        with path.open(newline="") as stream:
+            rows = list(csv.DictReader(stream))
+        steps = [int(row["step"]) for row in rows]
+        return steps, [float(row["val_loss"]) for row in rows]
+    except (OSError, KeyError, ValueError, TypeError):
+        return [], []

@@ -1,0 +1,22 @@
+"""The csv files of a set of phantoms."""
+
+import csv
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+
+def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence]) -> None:
+    """Writes a csv file beside its name and renames it when complete.
+
+    Args:
+      path: File to write.
+      columns: The header.
+      rows: One value for each column.
+    """
+    part = path.with_name(f".{path.name}.part")
+    with part.open("w", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)
+    os.replace(part, path)

@@ -1,0 +1,158 @@
+"""Run folders of finetune, made by hand: what it writes, without the training."""
+
+import csv
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from models_genesis_tf.config import SCRATCH, FinetuneConfig
+
+PATIENTS = 50
+RECIPE = "a" * 64
+
+
+def segmentation_cases(rng: np.random.Generator, mean: float) -> list[dict]:
+    """Rows of scores.csv whose Dice lies around a mean; patient 0 has two cases."""
+    return [
+        {
+            "case": f"case_{case}",
+            "patient": f"patient_{max(case - 1, 0)}",
+            "dice_lesion": float(np.clip(rng.normal(mean, 0.05), 0, 1)),
+        }
+        for case in range(PATIENTS + 1)
+    ]
+
+
+def classification_cases(rng: np.random.Generator, gap: float) -> list[dict]:
+    """Rows of scores.csv whose probabilities differ by a gap between the classes."""
+    return [
+        {
+            "case": f"case_{case}",
+            "patient": f"patient_{case}",
+            "label": case % 2,
+            "probability": float(1 / (1 + np.exp(-rng.normal(gap * (case % 2), 1)))),
+        }
+        for case in range(PATIENTS)
+    ]
+
+
+def make_run(
+    folder: Path,
+    scores: Sequence[float],
+    scheme: str = SCRATCH,
+    metric: str = "dice_mean",
+    cases: Sequence[list[dict]] | None = None,
+    recipe: str = RECIPE,
+    asked: int | None = None,
+    results: dict | None = None,
+    record: dict | None = None,
+    **settings,
+) -> Path:
+    """Writes the folder of a run.
+
+    Args:
+      folder: Where.
+      scores: Of each trial.
+      scheme: Of the pre-training, or `SCRATCH`.
+      metric: What the scores are of.
+      cases: Rows of each trial's scores.csv; None writes none.
+      recipe: Identifies the pre-training.
+      asked: Trials asked for; None is as many as there are.
+      results: What results.json says otherwise.
+      record: What run.json says otherwise.
+      **settings: Fields of `FinetuneConfig`.
+
+    Returns:
+      The folder.
+    """
+    kind = "classification" if metric.startswith("auc") else "segmentation"
+    weights = SCRATCH if scheme == SCRATCH else f"runs/{scheme}/model.keras"
+    config = FinetuneConfig(
+        **{
+            "manifest": "data/lesions/cases.csv",
+            "kind": kind,
+            "weights": weights,
+            "trials": asked or len(scores),
+        }
+        | settings
+    )
+    trials = []
+    for number, score in enumerate(scores):
+        trial = folder / f"trial_{number}"
+        trial.mkdir(parents=True)
+        if cases is not None:
+            _write_rows(trial / "scores.csv", cases[number])
+        _write_rows(
+            trial / "history.csv",
+            [
+                {"epoch": e, "step": 10 * e, "loss": 1 / e, "val_loss": 1 / e + score}
+                for e in range(1, 6)
+            ],
+        )
+        named = {metric: score}
+        if metric == "dice_mean":
+            named["dice_lesion"] = score
+        trials.append(
+            {
+                "trial": number,
+                "seed": config.seed,
+                "subset_sha256": f"{config.train_fraction} {number}",
+                "steps": 50,
+                "scores": named,
+            }
+        )
+    pretraining = None
+    if weights != SCRATCH:
+        pretraining = {
+            "name": f"pretrain_{scheme}",
+            "scheme": scheme,
+            "seed": 0,
+            "sha256": f"weights {scheme} {recipe}",
+            "recipe_sha256": recipe + scheme,
+        }
+    _write_json(
+        folder / "results.json",
+        {
+            "task": config.task,
+            "kind": config.kind,
+            "dimension": 3,
+            "metric": metric,
+            "weights": config.weights,
+            "pretraining": pretraining,
+            "train_fraction": config.train_fraction,
+            "base_filters": 8,
+            "score_split": config.score_split,
+            "split_sha256": "split",
+            "synthetic": False,
+            "steps": 50,
+            "trials": trials,
+        }
+        | (results or {}),
+    )
+    _write_json(
+        folder / "run.json",
+        {
+            "settings": dataclasses.asdict(config),
+            "patch_size": [32, 32, 16],
+            "precision": "float32",
+            "classes": ["0", "lesion"],
+            "data_fingerprint": "cases",
+            "finished": True,
+        }
+        | (record or {}),
+    )
+    return folder
+
+
+def _write_json(path: Path, values: dict) -> None:
+    path.write_text(json.dumps(values))
+
+
+def _write_rows(path: Path, rows: Sequence[dict]) -> None:
+    with path.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
