@@ -113,6 +113,7 @@ def test_results_say_what_ran_and_how_it_scored(scratch, place):
         "task": "custom",
         "kind": "segmentation",
         "dimension": 3,
+        "metric": "dice_mean",
         "weights": "scratch",
         "pretraining": None,
         "train_fraction": 0.5,
@@ -230,8 +231,11 @@ def test_weights_give_the_trunk_and_its_width_and_a_table_says_so(pretrained, pl
     results = pretrained.results
     assert results["base_filters"] == WIDTH
     assert results["pretraining"] == {
+        "name": "model",  # its folder is that of no whole record
         "scheme": "painting",
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "seed": None,
+        "recipe_sha256": None,
     }
     table = [line.split() for line in pretrained.printed.splitlines()]
     assert [line[0] for line in table if line and line[0] in ("copied", "new")] == [

@@ -38,7 +38,7 @@ def describe_weights(config: FinetuneConfig) -> dict | None:
     facts = read_metadata(config.weights) if zipfile.is_zipfile(config.weights) else {}
     path = Path(config.weights)
     record = run_folder.read_record(path.parent)
-    is_record = "series" in record
+    is_record = {"series", "cubes", "settings"} <= record.keys()
     return {
         "name": path.parent.name if is_record else path.stem,
         "sha256": sha256(path),

@@ -1,0 +1,69 @@
+"""What a run says of the weights that it starts from."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from models_genesis_tf.config import FinetuneConfig, PretrainConfig
+from models_genesis_tf.experiments.starting_weights import describe_weights
+from models_genesis_tf.models.saving import save_model
+from models_genesis_tf.models.unet3d import build_unet3d
+
+
+@pytest.fixture(scope="module")
+def model():
+    return build_unet3d((16, 16, 8, 1), base_filters=2)
+
+
+@pytest.fixture
+def describe(tmp_path, model):
+    """Writes the weights of a pre-training and describes them."""
+
+    def run(name: str, series: str = "scan_0", **settings) -> dict:
+        folder = tmp_path / name
+        folder.mkdir()
+        config = PretrainConfig(**settings)
+        save_model(model, folder / "model.keras", {"scheme": config.scheme})
+        record = {
+            "settings": dataclasses.asdict(config),
+            "series": {"train": [series], "valid": []},
+            "cubes": {"train": 32, "valid": 8},
+        }
+        (folder / "run.json").write_text(json.dumps(record))
+        return _describe(folder / "model.keras")
+
+    return run
+
+
+def _describe(path: Path) -> dict:
+    return describe_weights(FinetuneConfig(weights=str(path)))
+
+
+def test_weights_are_named_by_their_folder_and_scheme(describe):
+    facts = describe("pretrain_painting", scheme="painting", seed=3)
+    assert (facts["name"], facts["scheme"], facts["seed"]) == (
+        "pretrain_painting",
+        "painting",
+        3,
+    )
+
+
+def test_pre_trainings_are_alike_but_for_seed_and_machine(describe):
+    first = describe("a")["recipe_sha256"]
+    assert describe("b", seed=7, strategy="mirrored")["recipe_sha256"] == first
+    assert describe("c", scheme="painting")["recipe_sha256"] != first
+    assert describe("d", epochs=3)["recipe_sha256"] != first
+    assert describe("e", series="scan_1")["recipe_sha256"] != first
+
+
+def test_weights_without_a_record_are_named_by_their_file(tmp_path, model):
+    save_model(model, tmp_path / "official.keras", {})
+    facts = _describe(tmp_path / "official.keras")
+    assert facts["name"] == "official"
+    assert facts["recipe_sha256"] is facts["seed"] is facts["scheme"] is None
+
+
+def test_scratch_has_none():
+    assert describe_weights(FinetuneConfig()) is None
