@@ -146,14 +146,18 @@ def test_a_case_depends_on_their_number_by_its_split_alone(written, tmp_path):
         assert one | {"split": ""} == other | {"split": ""}
 
 
-def test_another_seed_gives_other_cases_and_another_split(blank_lesions, tmp_path):
+def test_another_seed_gives_other_cases_patients_and_split(blank_lesions, tmp_path):
     for seed in (1, 2):
         nodules.write(tmp_path / str(seed), 20, seed)
-    one, other = _contents(tmp_path / "1"), _contents(tmp_path / "2")
-    images = [name for name in one if name.startswith("images/")]
-    assert not any(one[name] == other[name] for name in images)
-    splits = [[row["split"] for row in _rows(tmp_path / str(seed))] for seed in (1, 2)]
-    assert splits[0] != splits[1]
+    one, other = _rows(tmp_path / "1"), _rows(tmp_path / "2")
+    for column in ("image", "label", "patient"):
+        assert not {row[column] for row in one} & {row[column] for row in other}
+    scans = [
+        {path.read_bytes() for path in (tmp_path / str(seed) / "images").iterdir()}
+        for seed in (1, 2)
+    ]
+    assert not scans[0] & scans[1]
+    assert [row["split"] for row in one] != [row["split"] for row in other]
 
 
 def test_an_interrupted_set_has_no_table_and_is_completed_by_another_try(

@@ -167,13 +167,17 @@ def test_two_and_three_dimensions_stand_side_by_side(tmp_path):
             results={"dimension": dimension},
         )
     text = _report(tmp_path).split("### Two and three dimensions")[1]
-    cells = _cells(text, "NCC")
+    cells = _cells(text, "NCC ")
     assert cells[2:7] == [
         *("81.00 ± 1.41 (n = 2)", "94.50 ± 0.71 (n = 2)", "–"),
         *("90.50 ± 0.71 (n = 2)", "97.00 ± 1.41 (n = 2)"),
     ]
     # t = 0.025 / sqrt(0.0002 / 2 + 0.00005 / 2) against the best 2D arm, ImageNet.
     assert 0.1 < float(cells[7]) < 0.2
+    assert _cells(text, "NCC, published")[2:] == [
+        *("96.03±0.86", "97.79±0.71", "97.45±0.61"),
+        *("94.25±5.07", "98.20±0.51", "0.0213"),
+    ]
 
 
 def test_what_is_broken_half_done_or_foreign_is_named_and_the_rest_reported(tmp_path):

@@ -254,6 +254,7 @@ def dimensions_table(contests: Sequence[Contest], rules: Rules) -> str:
     for two, three in itertools.product(flat, solid):
         if _same_question(two, three):
             rows.append(_dimensions_row(two, three, rules))
+            rows += _published_dimensions(three)
     header = (
         *("Task", "Metric", "2D scratch", "2D ImageNet", "2D Genesis"),
         *("3D scratch", "3D Genesis", "p, 3D Genesis against the best 2D"),
@@ -285,6 +286,25 @@ def _dimensions_row(two: Contest, three: Contest, rules: Rules) -> list[str]:
         *(describe_arm(arm, two) for arm in flat),
         *(describe_arm(arm, three) for arm in solid),
         p_value,
+    ]
+
+
+def _published_dimensions(three: Contest) -> list[list[str]]:
+    """The paper's row of the same task, where it reports the same metric."""
+    run, table = three.run, "2d_vs_3d"
+    scores = {(s.arm, s.dimension): s for s in published.find_scores(table, run.task)}
+    if not scores or scores["genesis", 3].metric != run.metric:
+        return []
+    columns = [(arm, 2) for arm in (SCRATCH, IMAGENET, "genesis")]
+    columns += [(arm, 3) for arm in (SCRATCH, "genesis")]
+    test = published.find_test(table, run.task, "genesis", IMAGENET)
+    return [
+        [
+            f"{three.title}, published",
+            metric_title(run.metric),
+            *(scores[column].printed for column in columns),
+            test.printed,
+        ]
     ]
 
 

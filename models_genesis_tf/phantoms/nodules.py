@@ -3,7 +3,8 @@
 `images/` and `masks/` hold a `.nii.gz` for each case, and `cases.csv` names them with
 their patient, part of the split, shape and diameter: what `finetune --task=custom`
 reads, to segment the lesion or, by the column `shape`, to classify it. Cases are smooth
-and spiculated in turn, and one patient in ten has two.
+and spiculated in turn, and one patient in ten has two. Names hold the seed: those of two
+sets differ, as their patients do.
 """
 
 from pathlib import Path
@@ -52,13 +53,14 @@ def _write_case(
     lesion = draw_lesion(rng, shared, _shape_of(case))
     origin = rng.uniform(-150, 100, 3).round(2)
     volume = new_volume(lesion.array, lesion.spacing, origin)
-    image, label = (f"{part}/case_{case:04d}.nii.gz" for part in ("images", "masks"))
+    name = f"case_{seed}_{case:04d}.nii.gz"
+    image, label = (f"{part}/{name}" for part in ("images", "masks"))
     write_volume(output_dir / image, volume.array, volume)
     write_volume(output_dir / label, lesion.mask, volume)
     return (
         image,
         label,
-        f"patient_{patient:04d}",
+        f"patient_{seed}_{patient:04d}",
         splits[patient],
         _shape_of(case),
         f"{lesion.diameter:.2f}",
