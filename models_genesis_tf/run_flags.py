@@ -54,9 +54,9 @@ def define_output_dir() -> None:
         flags.DEFINE_string,
         "output_dir",
         None,
-        "Folder to write to; unset, runs/<command> for pretrain and extract_cubes, "
-        "runs/finetune_<task>_<weights> for finetune, runs/sweep_<file> with --sweep, "
-        "evaluation/ in the run for evaluate, and the current folder for preview.",
+        "Folder to write to; unset, runs/<command> for pretrain, extract_cubes and "
+        "report, runs/finetune_<task>_<weights> for finetune, runs/sweep_<file> with "
+        "--sweep, evaluation/ in the run for evaluate, the current folder for preview.",
     )
 
 
