@@ -6,19 +6,21 @@ from pathlib import Path
 import numpy as np
 
 from models_genesis_tf.evaluation import published, statistics
-from models_genesis_tf.evaluation.figures import (
-    ArmScores,
-    BarPanel,
-    ForestRow,
+from models_genesis_tf.evaluation.curves import (
     FractionCurve,
     FractionPanel,
     LearningCurve,
     LearningPanel,
+    fraction_curves,
+    learning_curves,
+)
+from models_genesis_tf.evaluation.figures import (
+    ArmScores,
+    BarPanel,
+    ForestRow,
     Mark,
     bar_chart,
     forest_plot,
-    fraction_curves,
-    learning_curves,
 )
 from models_genesis_tf.evaluation.tables import format_p, is_share, metric_title
 from models_genesis_tf.experiments.comparisons import (
