@@ -3,8 +3,8 @@
 `images/` and `masks/` hold a `.nii.gz` for each case, and `cases.csv` names them with
 their patient, part of the split, shape and diameter: what `finetune --task=custom`
 reads, to segment the lesion or, by the column `shape`, to classify it. Cases are smooth
-and spiculated in turn, and one patient in ten has two. Names hold the seed: those of two
-sets differ, as their patients do.
+and spiculated in turn, and one patient in ten has two. Names hold the seed: those of
+two sets differ, as their patients do.
 """
 
 from pathlib import Path
