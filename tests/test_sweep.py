@@ -407,17 +407,18 @@ def test_a_run_that_fails_is_named_and_the_others_are_done(commands, capsys):
     assert str(caught.value).endswith("Received: nodules_scratch (exit code 1)")
     assert commands.names == ["pretrain_unified", "nodules_scratch", "nodules_unified"]
     lines = capsys.readouterr().out.splitlines()
+    assert "nodules_scratch failed: exit code 1" in lines
     assert lines[-3:] == [
         "nodules_scratch   failed",
         "nodules_unified   done",
-        "nothing remains",
+        "nothing remains but what failed",
     ]
     commands.codes.clear()
     _run()
     assert commands.names[3:] == ["nodules_scratch"]
 
 
-def test_runs_whose_pretraining_failed_are_not_started(commands):
+def test_runs_whose_pretraining_failed_are_not_started(commands, capsys):
     commands.codes["pretrain_unified"] = -9
     with pytest.raises(InputError) as caught:
         _run()
@@ -425,6 +426,11 @@ def test_runs_whose_pretraining_failed_are_not_started(commands):
         "pretrain_unified (exit code -9), nodules_unified (needs pretrain_unified)"
     )
     assert commands.names == ["pretrain_unified", "nodules_scratch"]
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-2:] == [
+        "nodules_unified   failed",
+        "nothing remains but what failed",
+    ]
 
 
 def test_a_run_that_ends_before_its_end_is_not_taken_for_done(commands, monkeypatch):
@@ -571,6 +577,17 @@ def test_one_process_at_a_time_does_a_sweep(refused):
     with run_folder.sole_writer("held"):
         line = refused("--sweep=grid.toml", "--output_dir=held")
     assert line.endswith("another one does. Received: --output_dir=held")
+
+
+def test_a_run_that_another_process_still_does_is_left_to_it(capfd):
+    Path("grid.toml").write_text(TASK)
+    with (
+        run_folder.sole_writer("out/nodules_scratch"),
+        pytest.raises(InputError, match=r"nodules_scratch \(exit code 1\)"),
+    ):
+        _main("--sweep=grid.toml", "--output_dir=out")
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.endswith("another one does. Received: --output_dir=out/nodules_scratch")
 
 
 REAL = """

@@ -19,7 +19,7 @@ _SECONDS_BETWEEN_LOOKS = 0.5
 
 
 def run_sweep(sweep: Sweep) -> None:
-    """Does all runs that are not done, and says before and after each what remains.
+    """Does all runs that are not done; says before each, and at the end, what remains.
 
     A signal that asks for the end is passed on to the run in hand, which saves itself.
 
@@ -32,9 +32,9 @@ def run_sweep(sweep: Sweep) -> None:
     copy = sweep.folder / "sweep.toml"
     if not copy.is_file() or copy.read_text() != sweep.text:
         run_folder.write_text(copy, sweep.text)
-    print(describe_sweep(sweep), flush=True)
     with StopRequest() as stop:
         failed = _run_all(sweep, stop)
+        print(describe_sweep(sweep, failed))
         if stop:
             print(f"stopped by {stop.signal_name}; the same command goes on from there")
             return
@@ -55,14 +55,14 @@ def _run_all(sweep: Sweep, stop: StopRequest) -> dict[str, str]:
         folder = sweep.folder / run.name
         was_done = run_folder.is_finished(folder)
         if not was_done:
+            print(describe_sweep(sweep, failed))
             print(f"run {number} of {len(sweep.runs)}: {run.name}", flush=True)
         code = _run_command(_command(sweep, run), stop, quiet=was_done)
         if stop:
             break
         if code or not run_folder.is_finished(folder):
             failed[run.name] = f"exit code {code}" if code else "stopped"
-        if not was_done or run.name in failed:
-            print(describe_sweep(sweep, failed), flush=True)
+            print(f"{run.name} failed: {failed[run.name]}", flush=True)
     return failed
 
 

@@ -55,13 +55,15 @@ def describe_sweep(sweep: Sweep, failed: Collection[str] = ()) -> str:
             waiting.append((one.run.command, seconds))
             text = "unknown" if seconds is None else duration(seconds)
             rows[one.run.name] = f"{one.state:{_STATE_WIDTH}}{text}"
-    return f"{table(rows)}\n{_describe_sum(waiting)}"
+    if not waiting:
+        rest = "nothing remains but what failed" if failed else "nothing remains"
+    else:
+        rest = _describe_sum(waiting)
+    return f"{table(rows)}\n{rest}"
 
 
 def _describe_sum(waiting: Sequence[tuple[str, float | None]]) -> str:
     """Adds up what is left of runs, given by command and seconds."""
-    if not waiting:
-        return "nothing remains"
     unknown = [command for command, seconds in waiting if seconds is None]
     if unknown:
         first = "trial" if "finetune" in unknown else "pre-training"
