@@ -177,3 +177,12 @@ def test_rows_are_read_with_their_empty_cells(tmp_path):
     assert (table.cases, table.patients) == (("a", "b"), ("p", "q"))
     assert table.columns["hd95_mm_1"][0] == 1.5
     assert np.isnan(table.columns["hd95_mm_1"][1])
+
+
+def test_an_auc_of_tied_scores_is_scikit_learns(tmp_path):
+    rng = np.random.default_rng(4)
+    rows = classification_cases(rng, 1.0)
+    rows = [row | {"probability": round(row["probability"], 1)} for row in rows]
+    make_run(tmp_path / "a", [_auc(rows)], metric="auc", cases=[rows])
+    trials = _trials(tmp_path / "a")
+    assert patient_interval("auc", trials, trials, 100, 0)[1] == ""

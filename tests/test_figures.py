@@ -50,7 +50,7 @@ def test_bars_are_means_and_every_trial_is_a_dot():
     assert spans == [pytest.approx([91, 97]), pytest.approx([98.5 - half, 98.5 + half])]
 
 
-def test_published_scores_are_diamonds_beside_their_bar_and_in_thelegend():
+def test_published_scores_are_diamonds_beside_their_bar_and_in_the_legend():
     arms = ArmScores("scratch", (94.0,)), ArmScores("unified", (98.0,), (97.9, 0.57))
     figure = figures._bar_figure([_panel(*arms)])
     (diamond,) = [x for x in figure.axes[0].lines if x.get_marker() == "D"]
