@@ -107,9 +107,17 @@ def _run(folder: Path) -> None:
     facts = {"synthetic": any(map(is_phantom, cubes.files))}
     model = pretraining.pretrain(cubes, folder, config, facts)
     if model:
-        print(model)
-    if model and facts["synthetic"]:
-        print("trained on synthetic scans: not a model for use")
+        _print_end(model, facts["synthetic"], data.demonstration)
+
+
+def _print_end(model: Path, synthetic: bool, demonstration: bool) -> None:
+    """Names the model last; a demonstration ends by saying that it is one."""
+    words = "trained on synthetic scans: not a model for use"
+    if synthetic and not demonstration:
+        print(words)
+    print(model)
+    if demonstration:
+        print(words)
 
 
 def _configs() -> tuple[PretrainConfig, CubeConfig]:

@@ -214,7 +214,7 @@ def test_phantoms_that_are_given_are_synthetic_and_no_demonstration(
         assert len(call.cubes) == 4
         out = capsys.readouterr().out
         assert "demonstration" not in out
-        assert "trained on synthetic scans" in out.splitlines()[-1]
+        assert "trained on synthetic scans" in out.splitlines()[-2]
 
 
 def test_one_phantom_among_real_scans_makes_a_run_synthetic(
