@@ -135,6 +135,28 @@ def test_another_metric_than_the_papers_is_not_set_beside_it(tmp_path):
     assert "### Beside the paper" not in _report(tmp_path)
 
 
+def test_scores_on_validation_cases_stand_apart_and_not_beside_the_papers(tmp_path):
+    settings = {"metric": "auc", "task": "ncc", "score_split": "valid"}
+    make_run(tmp_path / "runs" / "a", [0.93, 0.95], **settings)
+    make_run(tmp_path / "runs" / "b", [0.97, 0.98], "unified", **settings)
+    make_run(tmp_path / "runs" / "c", [0.96, 0.99], "unified", "auc", task="ncc")
+    text = _report(tmp_path)
+    gains = text.split("### From scratch against")[1].split("###")[0]
+    assert _cells(gains, "NCC, validation")[3] == "unified"
+    alone = text.split("### Scores without a comparison")[1].split("![")[0]
+    assert _cells(alone, "NCC ")[3] == "97.50 ± 2.12 (n = 2)"
+    assert "### Beside the paper" not in text
+    assert "| `NCC` " in text.split("## What was left out")[1]
+
+
+def test_a_negative_difference_of_distances_is_said_to_be_a_gain(tmp_path):
+    for name, scheme, scores in (("a", "scratch", [3, 3.2]), ("b", "unified", [2, 2])):
+        make_run(tmp_path / "runs" / name, scores, scheme, "hd95_mm_mean")
+    text = _report(tmp_path)
+    assert "HD95 is a distance: a negative difference is a gain." in text
+    assert "real_differences.png" not in text  # whose unit is per cent
+
+
 def test_phantoms_share_no_table_and_no_figure_with_scans(tmp_path):
     for name, synthetic in (("real", False), ("phantom", True)):
         results = {"synthetic": synthetic}

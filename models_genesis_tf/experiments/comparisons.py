@@ -90,9 +90,10 @@ class Contest:
 
     @property
     def title(self) -> str:
-        """The task for people."""
+        """The task for people, with what is not as usual."""
         name = self.run.data or self.run.task.upper()
-        return name if self.run.dimension == 3 else f"{name}, 2D"
+        name += ", 2D" if self.run.dimension == 2 else ""
+        return name + (", validation" if self.run.score_split == "valid" else "")
 
     def arm(self, label: str) -> Arm | None:
         """Finds an arm by its label."""

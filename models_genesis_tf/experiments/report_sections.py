@@ -144,14 +144,14 @@ def published_score(contest: Contest, arm: Arm) -> published.PublishedScore | No
     """The paper's number for an arm, where it reports the same metric.
 
     Args:
-      contest: Where the arm stands; only contests on all labels have one.
+      contest: Where the arm stands; published are scores on all labels, of test cases.
       arm: An arm.
 
     Returns:
       The number, from the first table that has it; None if there is none.
     """
     run, name = contest.run, arm.label.partition(" (")[0]
-    if run.train_fraction < 1:
+    if run.train_fraction < 1 or run.score_split != "test":
         return None
     tables = ("ablation",)
     if run.dimension == 2:
@@ -308,11 +308,11 @@ def _published_dimensions(three: Contest) -> list[list[str]]:
     ]
 
 
-def fractions_table(contests: Sequence[Contest]) -> str:
-    """Scores by share of the labels.
+def scores_table(contests: Sequence[Contest]) -> str:
+    """Scores by task, share of the labels and start.
 
     Args:
-      contests: Of tasks with several shares.
+      contests: One row each.
 
     Returns:
       A Markdown table.

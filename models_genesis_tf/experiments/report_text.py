@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from models_genesis_tf.evaluation import published
+from models_genesis_tf.evaluation.metrics import lower_is_better
 from models_genesis_tf.evaluation.statistics import MIN_PATIENTS, SCOPE_NOTE
 from models_genesis_tf.experiments.comparisons import Comparison, Contest, Rules
 from models_genesis_tf.experiments.run_results import LeftOut
@@ -76,7 +77,9 @@ def how_to_read(comparisons: Sequence[Comparison]) -> str:
         "itself: its p value against the second is no test of a choice made "
         "beforehand.",
     ]
-    if any(arm.pretrainings > 1 for one in comparisons for arm in (one.arm,)):
+    if any(lower_is_better(one.contest.run.metric) for one in comparisons):
+        points.append("HD95 is a distance: a negative difference is a gain.")
+    if any(one.arm.pretrainings > 1 for one in comparisons):
         points.append(
             "An arm with several pre-trainings takes the trials of all of them "
             "together, so that its spread holds that of pre-training too."

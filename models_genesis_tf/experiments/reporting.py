@@ -143,6 +143,9 @@ def _section(
             "### From scratch against pre-trained",
             sections.gains_table(comparisons),
         ]
+    met = [one.contest for one in comparisons]
+    if alone := [contest for contest in contests if contest not in met]:
+        parts += ["### Scores without a comparison", sections.scores_table(alone)]
     path = folder / f"{name}_scores.png"
     figures.draw_bars(fullest, main, labels, path)
     parts.append(_figure("Scores of every start", path))
@@ -162,7 +165,7 @@ def _section(
     if several:
         path = folder / f"{name}_label_shares.png"
         figures.draw_fractions(several, labels, path)
-        parts += ["### Shares of the labels", sections.fractions_table(several)]
+        parts += ["### Shares of the labels", sections.scores_table(several)]
         parts.append(_figure("Scores by share of the labelled patients", path))
     if table := sections.dimensions_table(fullest, rules):
         parts += ["### Two and three dimensions", table]
