@@ -92,7 +92,7 @@ def _measure(name: str) -> dict:
 def _processor() -> str:
     """The processor's name, where the system tells."""
     path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.is_file() else []
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     names = [line.split(":")[1].strip() for line in lines if "model name" in line]
     return names[0] if names else platform.processor()
 

@@ -86,6 +86,18 @@ def test_no_global_random_state(path):
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def test_text_is_read_and_written_as_utf_8_whatever_the_locale(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+            continue
+        named = {keyword.arg for keyword in node.keywords}
+        if node.func.attr in ("read_text", "write_text") or "newline" in named:
+            positional = node.func.attr == "read_text" and node.args
+            own = ast.unparse(node.func).startswith("run_folder.")
+            assert "encoding" in named or positional or own, ast.unparse(node)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
 def test_public_functions_document_the_arguments_they_take(path):
     assert ast.get_docstring(ast.parse(path.read_text())), f"{path} says nothing"
     for function in _public_functions(path):

@@ -19,11 +19,13 @@ RULES = Rules(resamples=100)
 
 
 def _report(folder: Path, rules: Rules = RULES, metric: str | None = None) -> str:
-    return report([folder / "runs"], folder / "report", metric, rules).read_text()
+    return report([folder / "runs"], folder / "report", metric, rules).read_text(
+        encoding="utf-8"
+    )
 
 
 def _rows(folder: Path) -> dict[tuple[str, str, str], dict]:
-    text = (folder / "report" / "results.csv").read_text()
+    text = (folder / "report" / "results.csv").read_text(encoding="utf-8")
     rows = csv.DictReader(io.StringIO(text))
     return {(row["data"], row["start"], row["train_fraction"]): row for row in rows}
 
@@ -123,7 +125,9 @@ def test_published_numbers_stand_beside_ours_with_a_sentence(tmp_path):
     assert _cells(ablation, "unified, published")[1].startswith("97.90")
     (row,) = [
         row
-        for row in csv.DictReader((tmp_path / "report" / "results.csv").open())
+        for row in csv.DictReader(
+            (tmp_path / "report" / "results.csv").open(encoding="utf-8")
+        )
         if row["start"] == "painting"
     ]
     assert float(row["published_mean"]) == pytest.approx(0.9820)
@@ -169,7 +173,9 @@ def test_phantoms_share_no_table_and_no_figure_with_scans(tmp_path):
     assert "synthetic_" not in real
     assert "synthetic_scores.png" in synthetic
     assert "real_" not in synthetic
-    rows = list(csv.DictReader((tmp_path / "report" / "results.csv").open()))
+    rows = list(
+        csv.DictReader((tmp_path / "report" / "results.csv").open(encoding="utf-8"))
+    )
     assert [row["synthetic"] for row in rows] == ["False"] * 2 + ["True"] * 2
 
 
@@ -232,7 +238,7 @@ def test_a_report_is_written_again_in_place(tmp_path):
     first = _report(tmp_path)
     (tmp_path / "report").rename(tmp_path / "runs" / "report")
     again = report([tmp_path / "runs"], tmp_path / "runs" / "report", None, RULES)
-    assert again.read_text() == first
+    assert again.read_text(encoding="utf-8") == first
 
 
 def _type(*arguments: str) -> subprocess.CompletedProcess:
@@ -252,7 +258,7 @@ def test_the_command_prints_the_path_of_its_report(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == str(output / "report.md")
-    text = (output / "report.md").read_text()
+    text = (output / "report.md").read_text(encoding="utf-8")
     assert "one-sided (whether the pre-trained start is better)" in text
 
 

@@ -133,3 +133,17 @@ def test_software_is_named_with_its_versions():
     assert packages["tensorflow"].startswith("2.")
     commit = software["git_commit"]
     assert commit is None or len(commit) == 40
+
+
+def test_files_are_utf_8_whatever_the_locale(tmp_path):
+    command = [
+        *(sys.executable, "-X", "utf8=0", "-c"),
+        "from pathlib import Path; from models_genesis_tf.experiments import run_folder;"
+        "run_folder.write_rows(Path('rows.csv'), [{'patient': 'Zo\\u00eb'}]);"
+        "run_folder.append_row(Path('rows.csv'), {'patient': '\\u00b1'});"
+        "run_folder.keep_rows(Path('rows.csv'), 2)",
+    ]
+    environment = os.environ | {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"}
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True)
+    rows = (tmp_path / "rows.csv").read_bytes().decode("utf-8")
+    assert rows == "patient\nZoë\n±\n"

@@ -463,7 +463,8 @@ time.sleep(60)
 """
 # A process that runs the child as a sweep does.
 PARENT = f"""
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may switch it off
 from models_genesis_tf.experiments import sweep
 from models_genesis_tf.training.stopping import StopRequest
 with StopRequest() as stop:

@@ -54,7 +54,7 @@ def read_case_scores(path: Path) -> CaseScores:
       ValueError: If it has no row, or a value is no number.
       KeyError: If it has no column `case` or `patient`.
     """
-    with path.open(newline="") as stream:
+    with path.open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     if not rows:
         raise ValueError("no rows")

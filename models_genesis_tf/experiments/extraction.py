@@ -123,7 +123,7 @@ def _check_settings(output_dir: Path, settings: dict, shard: tuple[int, int]) ->
     settings = json.loads(json.dumps(settings))
     path = output_dir / "cubes.json"
     if path.is_file():
-        found = json.loads(path.read_text())
+        found = json.loads(path.read_text(encoding="utf-8"))
         differing = [key for key in settings if found.get(key) != settings[key]]
         if differing:
             raise InputError(
@@ -263,7 +263,7 @@ def _read_skipped(reports: Iterable[Path]) -> dict[str, str]:
     skipped = {}
     for path in reports:
         if path.is_file():
-            with path.open(newline="") as stream:
+            with path.open(newline="", encoding="utf-8") as stream:
                 rows = csv.DictReader(stream)
                 skipped |= {row["source"]: row["reason"] for row in rows}
     return skipped
@@ -271,7 +271,7 @@ def _read_skipped(reports: Iterable[Path]) -> dict[str, str]:
 
 def _write_skipped(path: Path, skipped: dict[str, str]) -> None:
     part = path.with_name(f".{path.name}.part")
-    with part.open("w", newline="") as stream:
+    with part.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(("source", "reason"))
         writer.writerows(sorted(skipped.items()))

@@ -85,7 +85,7 @@ def read_json(path: Path) -> dict:
     Returns:
       What it holds; empty if there is none.
     """
-    return json.loads(path.read_text()) if path.is_file() else {}
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
 def is_finished(folder: Path) -> bool:
@@ -112,7 +112,7 @@ def flags_of(folder: Path) -> str | None:
     if not (folder / "run.json").is_file():  # written when training begins
         return None
     path = folder / "flags.cfg"
-    return path.read_text() if path.is_file() else ""
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
 @contextlib.contextmanager
@@ -192,7 +192,7 @@ def write_text(path: Path, text: str) -> None:
       text: What it holds.
     """
     part = path.with_name(f".{path.name}.part")
-    part.write_text(text)
+    part.write_text(text, encoding="utf-8")
     os.replace(part, path)
 
 
@@ -228,7 +228,7 @@ def append_row(path: Path, row: dict) -> None:
       row: Column names and values.
     """
     new = not path.exists()
-    with path.open("a", newline="") as stream:
+    with path.open("a", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, list(row), lineterminator="\n")
         if new:
             writer.writeheader()
@@ -247,7 +247,7 @@ def keep_rows(path: Path, count: int) -> None:
     if count == 0:
         path.unlink()
         return
-    lines = path.read_text().splitlines(keepends=True)
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     write_text(path, "".join(lines[: count + 1]))
 
 

@@ -171,7 +171,7 @@ def _is_begun(folder: Path) -> bool:
 
 def _read_json(path: Path) -> dict:
     try:
-        values = json.loads(path.read_text())
+        values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise _Broken(f"{path.name} cannot be read ({error})") from error
     if not isinstance(values, dict):
@@ -292,7 +292,7 @@ def read_history(folder: Path) -> tuple[list[int], list[float]]:
     """
     path = folder / "history.csv"
     try:
-        with path.open(newline="") as stream:
+        with path.open(newline="", encoding="utf-8") as stream:
             rows = list(csv.DictReader(stream))
         steps = [int(row["step"]) for row in rows]
         return steps, [float(row["val_loss"]) for row in rows]

@@ -30,7 +30,7 @@ def run_sweep(sweep: Sweep) -> None:
       InputError: If runs failed, after all others; it names them.
     """
     copy = sweep.folder / "sweep.toml"
-    if not copy.is_file() or copy.read_text() != sweep.text:
+    if not copy.is_file() or copy.read_text(encoding="utf-8") != sweep.text:
         run_folder.write_text(copy, sweep.text)
     with StopRequest() as stop:
         failed = _run_all(sweep, stop)

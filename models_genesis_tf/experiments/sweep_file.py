@@ -101,7 +101,7 @@ def read_sweep(path: Path, folder: Path) -> Sweep:
       InputError: If the file is none, or breaks a rule.
     """
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
         document = tomllib.loads(text)
     except (OSError, ValueError) as error:  # TOMLDecodeError is a ValueError
         raise InputError(
@@ -165,7 +165,9 @@ def _read_flagfile(title: str, path: object) -> dict[str, tuple[str]]:
     if not (isinstance(path, str) and Path(path).is_file()):
         raise InputError(f"flagfile is a file. Received: [{title}] flagfile = {path}")
     flags = {}
-    for line in map(str.strip, Path(path).read_text(errors="replace").splitlines()):
+    for line in map(
+        str.strip, Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
+    ):
         if not line or line.startswith(("#", "//")):
             continue
         name, equals, value = line.lstrip("-").partition("=")

@@ -147,7 +147,7 @@ def sources_of(path: Path) -> set[str]:
     Returns:
       Their names.
     """
-    with path.with_suffix(".csv").open(newline="") as stream:
+    with path.with_suffix(".csv").open(newline="", encoding="utf-8") as stream:
         return {row["source"] for row in csv.DictReader(stream)}
 
 
@@ -259,7 +259,7 @@ def _read_table(path: Path, count: int) -> list[dict[str, str]]:
         f"of its cubes, here {count}"
     )
     try:
-        with table.open(newline="") as stream:
+        with table.open(newline="", encoding="utf-8") as stream:
             rows = list(csv.DictReader(stream))
     except (ValueError, csv.Error) as error:
         raise InputError(f"{rule}. Received: {table}: {error}") from error

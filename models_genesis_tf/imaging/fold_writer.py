@@ -58,7 +58,7 @@ class FoldWriter:
     def __enter__(self) -> "FoldWriter":
         self._cubes = self._parts[".npy"].open("wb")
         self._write_header()
-        self._table = self._parts[".csv"].open("w", newline="")
+        self._table = self._parts[".csv"].open("w", newline="", encoding="utf-8")
         self._rows = csv.writer(self._table, lineterminator="\n")
         self._rows.writerow(COLUMNS)
         return self

@@ -100,7 +100,7 @@ def read_cpu_features(path: str | Path = "/proc/cpuinfo") -> frozenset[str]:
       The `flags` of the first processor; empty where there is no such file or line.
     """
     path = Path(path)
-    lines = path.read_text().splitlines() if path.is_file() else []
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     for line in lines:
         name, _, value = line.partition(":")
         if name.strip() == "flags":

@@ -80,7 +80,7 @@ def pass_on(sources: Iterable[Path], folder: Path) -> None:
     """
     found = next(filter(None, map(_find, sources)), None)
     if found:
-        _write(folder, (found / NAME).read_text())
+        _write(folder, (found / NAME).read_text(encoding="utf-8"))
 
 
 def _check_folder(folder: Path, dataset: str, cases: int, seed: int) -> None:
@@ -117,7 +117,7 @@ def _find(path: Path) -> Path | None:
 def _read(folder: Path) -> dict:
     """What a folder's marker says; nothing if there is none, or it is not ours."""
     try:
-        facts = json.loads((folder / NAME).read_text())
+        facts = json.loads((folder / NAME).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     known = isinstance(facts, dict) and {"dataset", "cases", "seed"} <= facts.keys()
@@ -127,5 +127,5 @@ def _read(folder: Path) -> dict:
 def _write(folder: Path, text: str) -> None:
     # Several processes may cut cubes into one folder: each writes a file of its own.
     part = folder / f".{NAME}.{uuid.uuid4().hex}.part"
-    part.write_text(text)
+    part.write_text(text, encoding="utf-8")
     os.replace(part, folder / NAME)

@@ -15,7 +15,7 @@ def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence]) ->
       rows: One value for each column.
     """
     part = path.with_name(f".{path.name}.part")
-    with part.open("w", newline="") as stream:
+    with part.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows(rows)

@@ -131,7 +131,7 @@ def prepare_case(
         record_path = stem.with_suffix(".json")
         if not record_path.is_file():
             _prepare(case, preparation, stem)
-        record = json.loads(record_path.read_text())
+        record = json.loads(record_path.read_text(encoding="utf-8"))
     segments = isinstance(case.label, Path)
     return PreparedCase(
         case,
