@@ -134,6 +134,11 @@ def test_nothing_fails_on_sound_files(tmp_path):
     [
         (lambda path: path.unlink(), "scores.csv is missing"),
         (lambda path: path.write_text("case,patient\n"), "(no rows)"),
+        (lambda path: path.write_text("\0" * 200_000), "scores.csv cannot be read"),
+        (
+            lambda path: path.write_text(path.read_text().replace("p3,", "q3,")),
+            "trials were scored on different cases",
+        ),
         (
             lambda path: path.write_text(path.read_text().replace("0.5", "half", 1)),
             "scores.csv cannot be read",
@@ -148,7 +153,7 @@ def test_nothing_fails_on_sound_files(tmp_path):
         ),
         (
             lambda path: path.write_text(path.read_text().replace("dice_1", "x_1")),
-            "scores.csv does not hold what dice_mean is made of",
+            "dice_mean is not computed from scores.csv",
         ),
     ],
 )
@@ -157,7 +162,7 @@ def test_what_keeps_patients_from_being_drawn_is_said(tmp_path, change, reason):
 
 
 def test_a_score_that_is_no_mean_of_cases_has_no_interval(tmp_path):
-    reason = "scores.csv does not hold what x is made of"
+    reason = "x is not computed from scores.csv"
     assert _fails(tmp_path, metric="x") == reason
 
 

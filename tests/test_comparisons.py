@@ -88,6 +88,32 @@ def test_trials_of_other_seeds_do_not_pair_up(tmp_path):
     assert _compare(tmp_path, Rules("paired")).test is None
 
 
+def test_trials_that_have_a_partner_pair_up(tmp_path):
+    make_run(tmp_path / "scratch", SCRATCH)
+    make_run(tmp_path / "unified", UNIFIED[:3], "unified")
+    one = _compare(tmp_path)
+    paired = stats.ttest_rel(UNIFIED[:3], SCRATCH[:3])
+    assert one.paired.p_value == pytest.approx(paired.pvalue, rel=1e-9)
+    assert one.paired.n_first == 3
+
+
+def test_means_that_differ_without_spread_have_no_test_and_no_interval(tmp_path):
+    make_run(tmp_path / "scratch", [0.5, 0.5])
+    make_run(tmp_path / "unified", [0.6, 0.6], "unified")
+    one = _compare(tmp_path)
+    assert one.test is one.paired is one.interval is None
+    assert one.test_note == "differing means without any spread between trials"
+
+
+def test_runs_that_can_be_compared_with_scratch_are_kept_before_a_majority(tmp_path):
+    _pair(tmp_path, epochs=50)
+    for scheme in ("painting", "distortion", "nonlinear"):
+        make_run(tmp_path / scheme, UNIFIED, scheme, epochs=200)
+    (contest,), left_out = _contests(tmp_path)
+    assert [arm.label for arm in contest.arms] == ["scratch", "unified"]
+    assert len(left_out) == 3
+
+
 def test_one_trial_gives_no_test_and_no_interval(tmp_path):
     make_run(tmp_path / "scratch", SCRATCH[:1])
     make_run(tmp_path / "unified", UNIFIED[:1], "unified")
@@ -127,6 +153,9 @@ def test_pre_trainings_that_differ_in_their_seed_are_one_arm(tmp_path):
     one = _compare(tmp_path)
     assert one.arm.pretrainings == 2
     assert len(one.arm.trials) == 8
+    # Trials of one pre-training are no independent draws: each counts by their mean.
+    assert one.arm.scores == pytest.approx([np.mean(UNIFIED)] * 2)
+    assert (one.test.n_first, one.test.n_second) == (2, 4)
     assert one.paired is None  # two trials share each seed and number
 
 

@@ -138,7 +138,8 @@ def test_software_is_named_with_its_versions():
 def test_files_are_utf_8_whatever_the_locale(tmp_path):
     command = [
         *(sys.executable, "-X", "utf8=0", "-c"),
-        "from pathlib import Path; from models_genesis_tf.experiments import run_folder;"
+        "from pathlib import Path;"
+        "from models_genesis_tf.experiments import run_folder;"
         "run_folder.write_rows(Path('rows.csv'), [{'patient': 'Zo\\u00eb'}]);"
         "run_folder.append_row(Path('rows.csv'), {'patient': '\\u00b1'});"
         "run_folder.keep_rows(Path('rows.csv'), 2)",

@@ -93,14 +93,41 @@ def test_broken_foreign_and_unfinished_things_are_named_and_the_rest_is_read(tmp
     assert ("trial_2", "has not finished") in reasons
     assert ("trial_3", "has not finished") in reasons
     named = _reasons(left_out)
-    assert named["trial_0"].startswith("has no dice_mean")
+    assert named["trial_0"] == "dice_mean is not defined"
     assert named["cut"].startswith("results.json cannot be read (Unterminated string")
     assert named["list"] == "results.json holds no dictionary"
     assert "KeyError('pretraining')" in named["poor"]
-    assert named["no_record"].startswith("run.json cannot be read")
+    assert named["no_record"].startswith("run.json is missing")
     assert named["begun"] == "no trial has finished"
     assert named[tmp_path.name] == "1 file(s) that belong to no run: notes.txt"
     assert len(left_out) == 9
+
+
+def test_runs_inside_a_pre_training_are_found_and_deep_ones_are_named(tmp_path):
+    (tmp_path / "pretrain").mkdir()
+    (tmp_path / "pretrain" / "run.json").write_text(json.dumps({"settings": {}}))
+    (tmp_path / "pretrain" / "history.csv").write_text("")
+    make_run(tmp_path / "pretrain" / "finetune", [0.5])
+    make_run(tmp_path / "a" / "b" / "c" / "d" / "e" / "f", [0.5])
+    runs, left_out = read_runs([tmp_path])
+    assert [run.folder.name for run in runs] == ["finetune"]
+    assert _reasons(left_out) == {"e": "lies more than 4 levels deep"}
+
+
+def test_scores_of_evaluate_are_no_run(tmp_path):
+    folder = make_run(tmp_path / "again", [0.5])
+    (folder / "run.json").unlink()
+    make_run(tmp_path / "run", [0.5])
+    runs, left_out = read_runs([tmp_path])
+    assert [run.folder.name for run in runs] == ["run"]
+    assert "scores of `evaluate`" in left_out[0].reason
+
+
+def test_a_run_that_is_named_twice_is_read_once(tmp_path):
+    make_run(tmp_path / "run", [0.5], asked=2)
+    (tmp_path / "link").symlink_to(tmp_path / "run")
+    runs, left_out = read_runs([tmp_path, tmp_path / "run"])
+    assert len(runs) == len(left_out) == 1
 
 
 def test_bytes_that_are_no_text_are_a_broken_file(tmp_path):
@@ -135,5 +162,6 @@ def test_a_path_that_is_no_folder_is_an_error(tmp_path):
 
 def test_a_history_that_cannot_be_read_is_empty(tmp_path):
     assert read_history(tmp_path) == ([], [])
-    (tmp_path / "history.csv").write_text("epoch,step\n1,2\n")
-    assert read_history(tmp_path) == ([], [])
+    for text in ("epoch,step\n1,2\n", "\0" * 200_000):
+        (tmp_path / "history.csv").write_text(text)
+        assert read_history(tmp_path) == ([], [])

@@ -29,7 +29,7 @@ def describe(tmp_path, model):
         record = {
             "settings": dataclasses.asdict(config),
             "series": {"train": [series], "valid": []},
-            "cubes": {"train": 32, "valid": 8},
+            "cube_shape": [32, 32, 16, 1],
         }
         (folder / "run.json").write_text(json.dumps(record))
         return _describe(folder / "model.keras")

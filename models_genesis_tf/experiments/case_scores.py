@@ -53,6 +53,7 @@ def read_case_scores(path: Path) -> CaseScores:
       OSError: If it cannot be read.
       ValueError: If it has no row, or a value is no number.
       KeyError: If it has no column `case` or `patient`.
+      csv.Error: If it is no csv file.
     """
     with path.open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
@@ -96,10 +97,11 @@ def patient_interval(
             tables.append(read_case_scores(path))
         except FileNotFoundError:
             return None, f"{path} is missing"
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
             return None, f"{path} cannot be read ({error})"
     cases = tables[0].cases
-    if any(table.cases != cases for table in tables):
+    first = (cases, tables[0].patients)
+    if any((table.cases, table.patients) != first for table in tables):
         return None, "trials were scored on different cases"
     patients = len(set(tables[0].patients))
     if patients < MIN_PATIENTS:
@@ -108,7 +110,7 @@ def patient_interval(
     for trial, table in zip((*arm, *reference), tables, strict=True):
         statistic = _statistic(metric, trial, table)
         if statistic is None:
-            return None, f"scores.csv does not hold what {metric} is made of"
+            return None, f"{metric} is not computed from scores.csv"
         if not abs(statistic(np.arange(len(cases))) - trial.score) <= _TOLERANCE:
             return None, f"{trial.folder}: scores.csv does not give the trial's score"
         statistics.append(statistic)

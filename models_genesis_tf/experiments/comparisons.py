@@ -58,17 +58,35 @@ class Arm:
     Attributes:
       label: For tables and figures.
       trials: By seed, number and pre-training.
-      pretrainings: How many pre-trainings, alike but for their seed, they start from.
+      weights: Of each trial, the SHA-256 of the file that it started from.
     """
 
     label: str
     trials: tuple[TrialScore, ...]
-    pretrainings: int
+    weights: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The label without what tells it from others of its scheme."""
+        return self.label.partition(" (")[0]
+
+    @property
+    def pretrainings(self) -> int:
+        """How many pre-trainings, alike but for their seed, the trials start from."""
+        return len(set(self.weights))
 
     @property
     def scores(self) -> tuple[float, ...]:
-        """The score of each trial."""
-        return tuple(trial.score for trial in self.trials)
+        """The score of each trial, or the mean of each of several pre-trainings.
+
+        Trials of one pre-training resemble each other: they are no independent draws.
+        """
+        if self.pretrainings == 1:
+            return tuple(trial.score for trial in self.trials)
+        by_start: dict[str, list[float]] = {}
+        for start, trial in zip(self.weights, self.trials, strict=True):
+            by_start.setdefault(start, []).append(trial.score)
+        return tuple(statistics.summarise(own).mean for own in by_start.values())
 
     def by_key(self) -> dict[tuple[int, int], float] | None:
         """Scores by seed and number of the trial; None if two trials share these."""
@@ -95,6 +113,17 @@ class Contest:
         name += ", 2D" if self.run.dimension == 2 else ""
         return name + (", validation" if self.run.score_split == "valid" else "")
 
+    @property
+    def full_title(self) -> str:
+        """The title with the share of the labels, where that is not all."""
+        share = self.run.train_fraction
+        return self.title + (f", {100 * share:g} % of labels" if share < 1 else "")
+
+    @property
+    def question(self) -> tuple:
+        """What is asked, on whatever share of the labels."""
+        return _task_key(self.run)
+
     def arm(self, label: str) -> Arm | None:
         """Finds an arm by its label."""
         return next((arm for arm in self.arms if arm.label == label), None)
@@ -110,6 +139,7 @@ class Comparison:
       arm: The arm whose gain is measured.
       difference: Mean of `arm` minus mean of `reference`, in the metric's unit.
       test: The test of the rules; None if it cannot be done.
+      test_note: Why not; empty otherwise.
       paired: Student's test of the pairs; None if trials do not pair up.
       interval: 95 % of the difference over trials; None with fewer than two trials.
       effect_size: Hedges' g; nan with fewer than two trials or without spread.
@@ -123,6 +153,7 @@ class Comparison:
     arm: Arm
     difference: float
     test: SignificanceTest | None
+    test_note: str
     paired: SignificanceTest | None
     interval: Interval | None
     effect_size: float
@@ -137,7 +168,7 @@ def find_contests(
     """Sorts runs into contests.
 
     Of the runs of one task those are kept whose cases, split and budget the most arms
-    share.
+    share, and training from scratch if it is among them.
 
     Args:
       runs: As from `read_runs`.
@@ -146,7 +177,6 @@ def find_contests(
       Contests by task and falling share of labels, real data first; and what was left
       out because it differs from the rest.
     """
-    labels = _labels(runs)
     by_task: dict[tuple, list[RunScores]] = {}
     for run in runs:
         by_task.setdefault(_task_key(run), []).append(run)
@@ -154,6 +184,7 @@ def find_contests(
     for _, alike in sorted(by_task.items()):
         kept, differing = _same_budget(alike)
         left_out += differing
+        labels = _labels(kept)
         for fraction in sorted({run.train_fraction for run in kept}, reverse=True):
             chosen = [run for run in kept if run.train_fraction == fraction]
             arms, differing = _make_arms(chosen, labels)
@@ -204,10 +235,11 @@ def _same_budget(
     """Keeps the runs of one task that may be compared."""
     budgets = [run.budget for run in runs]
 
-    def support(budget: dict) -> tuple[int, int]:
+    def support(budget: dict) -> tuple[bool, int, int]:
         alike = [run for run in runs if run.budget == budget]
         arms = {(run.arm, run.pretraining) for run in alike}
-        return len(arms), sum(len(run.trials) for run in alike)
+        trials = sum(len(run.trials) for run in alike)
+        return any(arm == SCRATCH for arm, _ in arms), len(arms), trials
 
     chosen = max(budgets, key=support)  # the first of equals
     kept = [run for run in runs if run.budget == chosen]
@@ -257,8 +289,8 @@ def _make_arms(
     arms = []
     for label, members in by_arm.items():
         members.sort(key=lambda m: (m[1].seed, m[1].number, m[0].weights_sha256))
-        starts = {run.weights_sha256 for run, _ in members}
-        arms.append(Arm(label, tuple(trial for _, trial in members), len(starts)))
+        starts = tuple(run.weights_sha256 for run, _ in members)
+        arms.append(Arm(label, tuple(trial for _, trial in members), starts))
     return tuple(arms), left_out
 
 
@@ -287,7 +319,7 @@ def compare(contest: Contest, reference: Arm, arm: Arm, rules: Rules) -> Compari
     difference = statistics.summarise(arm.scores).mean
     difference -= statistics.summarise(reference.scores).mean
     interval, effect = None, float("nan")
-    if _are_enough(reference, arm):
+    if _are_enough(reference, arm) and not _differ_without_spread(reference, arm):
         interval = statistics.difference_interval(arm.scores, reference.scores)
         effect = statistics.effect_size(arm.scores, reference.scores)
     return Comparison(
@@ -296,6 +328,7 @@ def compare(contest: Contest, reference: Arm, arm: Arm, rules: Rules) -> Compari
         arm,
         difference,
         test_arms(contest, reference, arm, rules),
+        _why_no_test(reference, arm, rules),
         _carry_out(statistics.paired_test, pairs, contest, rules),
         interval,
         effect,
@@ -340,15 +373,32 @@ def _carry_out(
 
 
 def _are_enough(*arms: Arm) -> bool:
-    return all(len(arm.trials) >= 2 for arm in arms)
+    return all(len(arm.scores) >= 2 for arm in arms)
+
+
+def _differ_without_spread(*arms: Arm) -> bool:
+    return all(len(set(arm.scores)) == 1 for arm in arms) and (
+        len({arm.scores[0] for arm in arms}) > 1
+    )
+
+
+def _why_no_test(reference: Arm, arm: Arm, rules: Rules) -> str:
+    """Why a test cannot be done; empty if it can."""
+    if not _are_enough(reference, arm):
+        return "a test takes 2 trials of both starts"
+    if rules.test in PAIRED_TESTS and _pair_up(reference, arm) is None:
+        return "no 2 pairs of trials share seed, number and labelled cases"
+    if rules.test not in PAIRED_TESTS and _differ_without_spread(reference, arm):
+        return "differing means without any spread between trials"
+    return ""
 
 
 def _pair_up(reference: Arm, arm: Arm) -> tuple[list[float], list[float]] | None:
     """Scores of arm and reference by trial; None if they do not pair up."""
     first, second = arm.by_key(), reference.by_key()
-    if not first or not second or first.keys() != second.keys() or len(first) < 2:
+    if not first or not second or len(shared := sorted(first.keys() & second)) < 2:
         return None
-    return [first[key] for key in sorted(first)], [second[key] for key in sorted(first)]
+    return [first[key] for key in shared], [second[key] for key in shared]
 
 
 def _alternative(contest: Contest, rules: Rules) -> str:
@@ -365,7 +415,7 @@ def adjust(comparisons: Sequence[Comparison]) -> list[Comparison]:
 
     Returns:
       The same in their order, with Holm's correction over the tasks of each arm, real
-      and synthetic ones and shares of the labels apart.
+      and synthetic ones, shares of the labels, dimensions and scored parts apart.
     """
     adjusted = list(comparisons)
     families: dict[tuple, list[int]] = {}
@@ -373,6 +423,7 @@ def adjust(comparisons: Sequence[Comparison]) -> list[Comparison]:
         run = one.contest.run
         if one.test is not None:
             family = (one.arm.label, run.synthetic, run.train_fraction)
+            family += (run.dimension, run.score_split)
             families.setdefault(family, []).append(i)
     for places in families.values():
         values = [comparisons[i].test.p_value for i in places]

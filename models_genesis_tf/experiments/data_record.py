@@ -37,7 +37,8 @@ def describe_data(cubes: CubeSet, split: Split, cases: list[dict[str, str]]) -> 
       cases: As from `list_cases`.
 
     Returns:
-      What run.json says: fingerprint, numbers of cubes, series and patients.
+      What run.json says: fingerprint, numbers and shape of cubes, series and
+      patients.
     """
 
     def listed(column: str) -> dict[str, list[str]]:
@@ -49,6 +50,7 @@ def describe_data(cubes: CubeSet, split: Split, cases: list[dict[str, str]]) -> 
     return {
         "data_fingerprint": fingerprint(cubes.files),
         "cubes": {"train": len(split.train), "valid": len(split.valid)},
+        "cube_shape": list(cubes.cube_shape),
         "series": listed("case"),
         "patients": listed("patient"),
     }

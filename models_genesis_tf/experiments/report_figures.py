@@ -61,7 +61,7 @@ def draw_bars(
             if one.contest is contest and one.test is not None
         )
         arms = tuple(_arm_scores(contest, arm) for arm in contest.arms)
-        title, axis = contest.title, metric_title(contest.run.metric)
+        title, axis = contest.full_title, metric_title(contest.run.metric)
         panels.append(BarPanel(title, axis, arms, marks))
     bar_chart(panels, path, labels)
 
@@ -88,10 +88,10 @@ def draw_forest(comparisons: Sequence[Comparison], path: Path) -> None:
     """
     rows = []
     for one in comparisons:
-        first, second = len(one.reference.trials), len(one.arm.trials)
+        first, second = len(one.reference.scores), len(one.arm.scores)
         rows.append(
             ForestRow(
-                f"{one.contest.title}: {one.arm.label}",
+                f"{one.contest.full_title}: {one.arm.label}",
                 100 * one.difference,
                 100 * one.interval.low,
                 100 * one.interval.high,
@@ -128,10 +128,12 @@ def draw_fractions(
       path: PNG to write.
     """
     panels = []
-    for title in dict.fromkeys(contest.title for contest in contests):
-        alike = [contest for contest in contests if contest.title == title]
+    for question in dict.fromkeys(contest.question for contest in contests):
+        alike = [contest for contest in contests if contest.question == question]
         curves = tuple(_fraction_curve(label, alike) for label in arm_labels(alike))
-        panels.append(FractionPanel(title, metric_title(alike[0].run.metric), curves))
+        panels.append(
+            FractionPanel(alike[0].title, metric_title(alike[0].run.metric), curves)
+        )
     fraction_curves(panels, path, _BAND, labels)
 
 
@@ -171,7 +173,7 @@ def draw_learning(
                 curves.append(LearningCurve(arm.label, trials))
         if curves:
             axis = "validation loss"
-            panels.append(LearningPanel(contest.title, axis, tuple(curves)))
+            panels.append(LearningPanel(contest.full_title, axis, tuple(curves)))
     if panels:
         learning_curves(panels, path, labels)
     return bool(panels)

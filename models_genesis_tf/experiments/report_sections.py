@@ -1,5 +1,6 @@
 """The tables of a report: contests in, Markdown out."""
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Sequence
@@ -23,7 +24,7 @@ from models_genesis_tf.experiments.comparisons import (
     arm_labels,
     test_arms,
 )
-from models_genesis_tf.experiments.run_results import LeftOut
+from models_genesis_tf.experiments.run_results import LeftOut, RunScores
 
 GENESIS = "unified"  # the arm that the paper calls Genesis
 IMAGENET = "imagenet"
@@ -134,6 +135,8 @@ def _published_gain_test(
 ) -> published.PublishedTest | None:
     """The paper's p value against scratch, which it has for its best variant alone."""
     table, task = "scratch_vs_genesis", one.contest.run.task
+    if score is not None and one.contest.run.dimension == 2:
+        return published.find_test("chest_ct_2d", task, SCRATCH, score.arm)
     best = published.find_score(table, task, "genesis", one.contest.run.dimension)
     if score is None or best is None or best.printed != score.printed:
         return None
@@ -144,14 +147,15 @@ def published_score(contest: Contest, arm: Arm) -> published.PublishedScore | No
     """The paper's number for an arm, where it reports the same metric.
 
     Args:
-      contest: Where the arm stands; published are scores on all labels, of test cases.
+      contest: Where the arm stands; published are scores on all labels, of test
+        cases that are no phantoms.
       arm: An arm.
 
     Returns:
       The number, from the first table that has it; None if there is none.
     """
-    run, name = contest.run, arm.label.partition(" (")[0]
-    if run.train_fraction < 1 or run.score_split != "test":
+    run, name = contest.run, arm.name
+    if not _is_like_published(run):
         return None
     tables = ("ablation",)
     if run.dimension == 2:
@@ -161,6 +165,12 @@ def published_score(contest: Contest, arm: Arm) -> published.PublishedScore | No
         if score is not None and score.metric == run.metric:
             return score
     return None
+
+
+def _is_like_published(run: RunScores) -> bool:
+    """Whether the paper's numbers may stand beside a run's."""
+    on_all = run.train_fraction == 1 and run.score_split == "test"
+    return on_all and not run.synthetic
 
 
 def _two_d_arm(name: str) -> str:
@@ -203,7 +213,7 @@ def ablation_table(contests: Sequence[Contest], rules: Rules) -> str:
     theirs = [_published_best_p(contest) for contest in contests]
     if any(text != _NONE for text in theirs):
         rows.append(["p, best against second, published", *theirs])
-    header = [f"{one.title}, {metric_title(one.run.metric)}" for one in contests]
+    header = [f"{one.full_title}, {metric_title(one.run.metric)}" for one in contests]
     return markdown_table(["Start", *header], rows)
 
 
@@ -218,7 +228,8 @@ def _best_two(contest: Contest) -> tuple[Arm, Arm]:
 
 
 def _best_p(contest: Contest, best: Arm, second: Arm, rules: Rules) -> str:
-    return _p(test_arms(contest, second, best, rules))
+    both = dataclasses.replace(rules, sides="two-sided")  # the best may be scratch
+    return _p(test_arms(contest, second, best, both))
 
 
 def _p(test: statistics.SignificanceTest | None) -> str:
@@ -233,7 +244,7 @@ def _published_best_p(contest: Contest) -> str:
         for test in published.TESTS
         if (test.table, test.task, run.dimension) == ("ablation", run.task, 3)
     ]
-    same = published_score(contest, contest.arms[0]) is not None
+    same = any(published_score(contest, arm) for arm in contest.arms)
     return tests[0].printed if tests and same else _NONE
 
 
@@ -270,8 +281,8 @@ def _same_question(two: Contest, three: Contest) -> bool:
 
 
 def _dimensions_row(two: Contest, three: Contest, rules: Rules) -> list[str]:
-    flat = [two.arm(label) for label in (SCRATCH, IMAGENET, GENESIS)]
-    solid = [three.arm(label) for label in (SCRATCH, GENESIS)]
+    flat = [_named(two, name) for name in (SCRATCH, IMAGENET, GENESIS)]
+    solid = [_named(three, name) for name in (SCRATCH, GENESIS)]
     present = [arm for arm in flat if arm]
     sign = -1 if lower_is_better(two.run.metric) else 1
     p_value = _NONE
@@ -281,7 +292,7 @@ def _dimensions_row(two: Contest, three: Contest, rules: Rules) -> list[str]:
         )
         p_value = _p(test_arms(three, best, solid[1], rules))
     return [
-        three.title,
+        three.full_title,
         metric_title(three.run.metric),
         *(describe_arm(arm, two) for arm in flat),
         *(describe_arm(arm, three) for arm in solid),
@@ -289,11 +300,17 @@ def _dimensions_row(two: Contest, three: Contest, rules: Rules) -> list[str]:
     ]
 
 
+def _named(contest: Contest, name: str) -> Arm | None:
+    """The first arm of a scheme; two of one scheme have labels of their own."""
+    return next((arm for arm in contest.arms if arm.name == name), None)
+
+
 def _published_dimensions(three: Contest) -> list[list[str]]:
     """The paper's row of the same task, where it reports the same metric."""
     run, table = three.run, "2d_vs_3d"
     scores = {(s.arm, s.dimension): s for s in published.find_scores(table, run.task)}
-    if not scores or scores["genesis", 3].metric != run.metric:
+    like = _is_like_published(run) and scores
+    if not like or scores["genesis", 3].metric != run.metric:
         return []
     columns = [(arm, 2) for arm in (SCRATCH, IMAGENET, "genesis")]
     columns += [(arm, 3) for arm in (SCRATCH, "genesis")]

@@ -6,7 +6,11 @@ from models_genesis_tf.evaluation import published
 from models_genesis_tf.evaluation.metrics import lower_is_better
 from models_genesis_tf.evaluation.statistics import MIN_PATIENTS, SCOPE_NOTE
 from models_genesis_tf.experiments.comparisons import Comparison, Contest, Rules
+from models_genesis_tf.experiments.report_sections import published_score
 from models_genesis_tf.experiments.run_results import LeftOut
+
+# Where a network of a dimension finds its published numbers.
+_TABLES = {2: ("2d_vs_3d", "chest_ct_2d"), 3: ("scratch_vs_genesis", "ablation")}
 
 _TEST_NAMES = {
     "welch": "Welch's t-test",
@@ -50,8 +54,9 @@ def describe_rules(rules: Rules) -> str:
     return (
         f"Scores are means ± standard deviations (n - 1) over n trials. p: {sides} "
         f"{_TEST_NAMES[rules.test]}. p, Holm: the same, corrected for the number of "
-        "tasks that a start was tested on. p, pairs: Student's t-test of pairs, where "
-        "trials of both arms share seed and labelled cases. The 95 % interval of a "
+        "tasks that a start was tested on, on one share of the labels. p, pairs: "
+        "Student's t-test of pairs, where trials of both arms share seed and labelled "
+        "cases. The 95 % interval of a "
         "difference is Welch's; Hedges' g is the difference in standard deviations, "
         "corrected for few trials."
     )
@@ -71,7 +76,8 @@ def how_to_read(comparisons: Sequence[Comparison]) -> str:
         "The interval over patients draws patients with replacement, all cases of a "
         "patient together and the same for both arms, and takes the mean over trials; "
         f"it takes {MIN_PATIENTS} scored patients.",
-        "Marks in the figures are of the corrected p values: * p < 0.05, ** < 0.01, "
+        "Marks above bars are of the corrected p values, those beside intervals are "
+        "not corrected: * p < 0.05, ** < 0.01, "
         "*** < 0.001, **** < 0.0001, n.s. otherwise.",
         "The best of several starts, chosen by the scores that are reported, flatters "
         "itself: its p value against the second is no test of a choice made "
@@ -81,30 +87,33 @@ def how_to_read(comparisons: Sequence[Comparison]) -> str:
         points.append("HD95 is a distance: a negative difference is a gain.")
     if any(one.arm.pretrainings > 1 for one in comparisons):
         points.append(
-            "An arm with several pre-trainings takes the trials of all of them "
-            "together, so that its spread holds that of pre-training too."
+            "An arm with several pre-trainings counts each of them once, by the mean "
+            "of its trials: n is the number of pre-trainings."
         )
     return "\n".join(f"- {point}" for point in points)
 
 
-def published_notes(contests: Sequence[Contest], name: str) -> str:
-    """Says what the paper's numbers are of, and that ours are of something else.
+def published_notes(contests: Sequence[Contest]) -> str:
+    """Says what the paper's numbers are of, for the tasks that they stand beside.
 
     Args:
-      contests: Of the section.
-      name: "real" or "synthetic".
+      contests: Of one section.
 
     Returns:
-      A list in Markdown.
+      A list in Markdown; empty if there is no published number in the section.
     """
-    tasks = dict.fromkeys(contest.run.task for contest in contests)
-    ours = "phantoms" if name == "synthetic" else "the data of these runs"
+    shown = [
+        contest.run
+        for contest in contests
+        if any(published_score(contest, arm) for arm in contest.arms)
+    ]
     points = [
         f"{task.upper()}: the published numbers are of {published.DATA_SETS[task]}, "
-        f"over {published.NUM_TRIALS} trials; ours are of {ours}. They compare only "
-        "where data, split and recipe are the same."
-        for task in tasks
-        if task in published.DATA_SETS
+        f"over {published.NUM_TRIALS} trials; ours are of the data of these runs. They "
+        "compare only where data, split and recipe are the same."
+        for task in dict.fromkeys(run.task for run in shown)
     ]
-    points += [published.NOTES[table] for table in ("scratch_vs_genesis", "ablation")]
+    dimensions = {run.dimension for run in shown}
+    tables = [name for dimension in dimensions for name in _TABLES[dimension]]
+    points += [published.NOTES[table] for table in tables]
     return "\n".join(f"- {point}" for point in points)

@@ -72,7 +72,7 @@ def report(
             if arm.label != SCRATCH
         ]
     )
-    left_out += [*differing, *_too_few(contests), *_no_patients(comparisons)]
+    left_out += [*differing, *_too_few(contests), *_gaps(comparisons)]
     parts = [
         "# Fine-tuning: what pre-training gains",
         describe_runs(contests, left_out),
@@ -111,19 +111,20 @@ def _too_few(contests: Sequence[Contest]) -> list[LeftOut]:
         )
         for contest in contests
         for arm in contest.arms
-        if len(arm.trials) < 2
+        if len(arm.trials) == 1
     ]
 
 
-def _no_patients(comparisons: Sequence[Comparison]) -> list[LeftOut]:
-    """Comparisons without an interval over patients, and why."""
+def _gaps(comparisons: Sequence[Comparison]) -> list[LeftOut]:
+    """Comparisons without a test, or without an interval over patients, and why."""
     return [
-        LeftOut(
-            f"patients, {one.contest.title}: {one.arm.label}",
-            f"no interval over them: {one.patients_note}",
-        )
+        LeftOut(f"{one.contest.full_title}: {one.arm.label}", f"{what}: {note}")
         for one in comparisons
-        if one.patients_note
+        for what, note in (
+            ("no test", one.test_note),
+            ("no interval over patients", one.patients_note),
+        )
+        if note
     ]
 
 
@@ -157,8 +158,10 @@ def _section(
         figures.draw_forest(measured, path)
         parts.append(_figure("Differences from training from scratch", path))
     if table := sections.published_table(main):
-        parts += ["### Beside the paper", table, published_notes(contests, name)]
-    many = [one for one in fullest if len(one.arms) > 2]
+        parts += ["### Beside the paper", table]
+    many = [
+        one for one in fullest if sum(arm.label != SCRATCH for arm in one.arms) >= 2
+    ]
     if many:
         parts += ["### Ablation", sections.ablation_table(many, rules)]
     several = [one for one in contests if _shares(one, contests) > 1]
@@ -167,26 +170,23 @@ def _section(
         figures.draw_fractions(several, labels, path)
         parts += ["### Shares of the labels", sections.scores_table(several)]
         parts.append(_figure("Scores by share of the labelled patients", path))
-    if table := sections.dimensions_table(fullest, rules):
+    if table := sections.dimensions_table(contests, rules):
         parts += ["### Two and three dimensions", table]
+    if notes := published_notes(contests):
+        parts += ["### Of what the published numbers are", notes]
     path = folder / f"{name}_learning.png"
     if figures.draw_learning(fullest, labels, path):
         parts += ["### Learning curves", _figure("Validation loss", path)]
     return parts
 
 
-def _task(contest: Contest) -> tuple:
-    run = contest.run
-    return contest.title, run.kind, run.metric, run.score_split
-
-
 def _fullest(contests: Sequence[Contest]) -> list[Contest]:
     """The contest on most labels of every task."""
-    return list({_task(one): one for one in reversed(contests)}.values())[::-1]
+    return list({one.question: one for one in reversed(contests)}.values())[::-1]
 
 
 def _shares(contest: Contest, contests: Sequence[Contest]) -> int:
-    return sum(_task(one) == _task(contest) for one in contests)
+    return sum(one.question == contest.question for one in contests)
 
 
 def _figure(caption: str, path: Path) -> str:

@@ -115,6 +115,7 @@ def read_runs(
       InputError: If a path is no folder.
     """
     runs, left_out = [], []
+    seen = set()
     for path in paths:
         if not path.is_dir():
             raise InputError(f"--runs are folders. Received: --runs={path}")
@@ -122,6 +123,9 @@ def read_runs(
             if isinstance(found, LeftOut):
                 left_out.append(found)
                 continue
+            if found.resolve() in seen:
+                continue
+            seen.add(found.resolve())
             try:
                 run, missing = _read_run(found, metric)
             except _Broken as error:
@@ -130,7 +134,7 @@ def read_runs(
             left_out += missing
             if run.trials:
                 runs.append(run)
-    return list({run.folder.resolve(): run for run in runs}.values()), left_out
+    return runs, left_out
 
 
 class _Broken(Exception):
@@ -142,15 +146,18 @@ def _find(folder: Path, depth: int = 0) -> Iterator[Path | LeftOut]:
     if (folder / "results.json").exists() or _is_begun(folder):
         yield folder
         return
-    if (folder / "run.json").exists() or (folder / "report.md").exists():
-        return  # of pretrain or of report
+    if (folder / "report.md").exists():
+        return
+    is_run = (folder / "run.json").exists()  # of pretrain
     foreign = []
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or path.name in _BESIDE_RUNS:
             continue
         if path.is_dir() and depth < _MAX_DEPTH:
             yield from _find(path, depth + 1)
-        elif path.is_file():
+        elif path.is_dir():
+            yield LeftOut(str(path), f"lies more than {_MAX_DEPTH} levels deep")
+        elif not is_run:
             foreign.append(path.name)
     if foreign:
         named = ", ".join(foreign[:3]) + (", ..." if len(foreign) > 3 else "")
@@ -182,6 +189,8 @@ def _read_json(path: Path) -> dict:
 def _read_run(folder: Path, metric: str | None) -> tuple[RunScores, list[LeftOut]]:
     if not (folder / "results.json").exists():
         raise _Broken("no trial has finished")
+    if not (folder / "run.json").exists():
+        raise _Broken("run.json is missing: scores of `evaluate`, or half of a run")
     results, record = (
         _read_json(folder / name) for name in ("results.json", "run.json")
     )
@@ -238,8 +247,9 @@ def _read_trials(
         trial_folder = folder / f"trial_{entry['trial']}"
         score = entry["scores"].get(metric)
         if score is None or not math.isfinite(score):
-            known = ", ".join(entry["scores"])
-            reason = f"has no {metric}; its scores are {known}"
+            reason = f"has no {metric}; its scores are {', '.join(entry['scores'])}"
+            if metric in entry["scores"]:
+                reason = f"{metric} is not defined"
             missing.append(LeftOut(str(trial_folder), reason))
             continue
         trials.append(
@@ -296,5 +306,5 @@ def read_history(folder: Path) -> tuple[list[int], list[float]]:
             rows = list(csv.DictReader(stream))
         steps = [int(row["step"]) for row in rows]
         return steps, [float(row["val_loss"]) for row in rows]
-    except (OSError, KeyError, ValueError, TypeError):
+    except (OSError, KeyError, ValueError, TypeError, csv.Error):
         return [], []

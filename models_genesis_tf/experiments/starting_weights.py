@@ -38,7 +38,7 @@ def describe_weights(config: FinetuneConfig) -> dict | None:
     facts = read_metadata(config.weights) if zipfile.is_zipfile(config.weights) else {}
     path = Path(config.weights)
     record = run_folder.read_record(path.parent)
-    is_record = {"series", "cubes", "settings"} <= record.keys()
+    is_record = {"series", "cube_shape", "settings"} <= record.keys()
     return {
         "name": path.parent.name if is_record else path.stem,
         "sha256": sha256(path),
@@ -56,7 +56,7 @@ def _recipe_sha256(record: dict) -> str:
         if name not in ("seed", *HOW_IT_RUNS)
     }
     # Not the cubes' own fingerprint: cutting them from scans takes the seed too.
-    recipe = [record["series"], record["cubes"], settings]
+    recipe = [record["series"], record["cube_shape"], settings]
     return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
 
 
