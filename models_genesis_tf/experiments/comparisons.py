@@ -89,7 +89,9 @@ class Arm:
         return tuple(statistics.summarise(own).mean for own in by_start.values())
 
     def by_key(self) -> dict[tuple[int, int], float] | None:
-        """Scores by seed and number of the trial; None if two trials share these."""
+        """Scores by seed and number of the trial; None of several pre-trainings."""
+        if self.pretrainings > 1:
+            return None
         keys = {(trial.seed, trial.number): trial.score for trial in self.trials}
         return keys if len(keys) == len(self.trials) else None
 
