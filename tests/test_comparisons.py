@@ -102,7 +102,7 @@ def test_means_that_differ_without_spread_have_no_test_and_no_interval(tmp_path)
     make_run(tmp_path / "unified", [0.6, 0.6], "unified")
     one = _compare(tmp_path)
     assert one.test is one.paired is one.interval is None
-    assert one.test_note == "differing means without any spread between trials"
+    assert one.test_note == "scores that differ without any spread between trials"
 
 
 def test_runs_that_can_be_compared_with_scratch_are_kept_before_a_majority(tmp_path):

@@ -5,7 +5,7 @@ cases, split, budget, metric, share of the labels. What differs is left out and 
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from models_genesis_tf.config import SCRATCH
@@ -49,6 +49,9 @@ class Rules:
     sides: str = "two-sided"
     resamples: int = 2000
     seed: int = 0
+
+
+_WELCH = Rules()  # the test that belongs to the interval of a difference
 
 
 @dataclass(frozen=True)
@@ -314,28 +317,28 @@ def compare(contest: Contest, reference: Arm, arm: Arm, rules: Rules) -> Compari
     Returns:
       The comparison, its p value not adjusted yet.
     """
-    pairs = _pair_up(reference, arm)
-    patients, note = patient_interval(
+    patients, patients_note = patient_interval(
         contest.run.metric, reference.trials, arm.trials, rules.resamples, rules.seed
     )
-    difference = statistics.summarise(arm.scores).mean
-    difference -= statistics.summarise(reference.scores).mean
+    test, test_note = _test(contest, reference, arm, rules)
     interval, effect = None, float("nan")
-    if _are_enough(reference, arm) and not _differ_without_spread(reference, arm):
+    # Without any spread an interval of no width would claim certainty, too.
+    if _test(contest, reference, arm, _WELCH)[0]:
         interval = statistics.difference_interval(arm.scores, reference.scores)
         effect = statistics.effect_size(arm.scores, reference.scores)
     return Comparison(
-        contest,
-        reference,
-        arm,
-        difference,
-        test_arms(contest, reference, arm, rules),
-        _why_no_test(reference, arm, rules),
-        _carry_out(statistics.paired_test, pairs, contest, rules),
-        interval,
-        effect,
-        patients,
-        note,
+        contest=contest,
+        reference=reference,
+        arm=arm,
+        difference=statistics.summarise(arm.scores).mean
+        - statistics.summarise(reference.scores).mean,
+        test=test,
+        test_note=test_note,
+        paired=_test(contest, reference, arm, _paired(rules))[0],
+        interval=interval,
+        effect_size=effect,
+        patients=patients,
+        patients_note=patients_note,
     )
 
 
@@ -352,47 +355,30 @@ def test_arms(
 
     Returns:
       The test; None with fewer than two trials, if a paired test is asked for and the
-      trials do not pair up, or if means differ without any spread.
+      trials do not pair up, or if scores differ without any spread.
     """
-    scores = None
+    return _test(contest, reference, arm, rules)[0]
+
+
+def _test(
+    contest: Contest, reference: Arm, arm: Arm, rules: Rules
+) -> tuple[SignificanceTest | None, str]:
+    """The test of the rules, or None and why it cannot be done."""
+    scores = arm.scores, reference.scores
+    if min(map(len, scores)) < 2:
+        return None, "a test takes 2 trials of both starts"
     if rules.test in PAIRED_TESTS:
         scores = _pair_up(reference, arm)
-    elif _are_enough(reference, arm):
-        scores = arm.scores, reference.scores
-    return _carry_out(TESTS[rules.test], scores, contest, rules)
-
-
-def _carry_out(
-    test: Callable, scores: tuple | None, contest: Contest, rules: Rules
-) -> SignificanceTest | None:
-    """Tests two arms' scores; None without scores or without any spread in them."""
-    if scores is None:
-        return None
+        if scores is None:
+            return None, "no 2 pairs of trials share seed, number and labelled cases"
     try:
-        return test(*scores, _alternative(contest, rules))
-    except InputError:  # differing means without spread: no t-test can weigh them
-        return None
+        return TESTS[rules.test](*scores, _alternative(contest, rules)), ""
+    except InputError:
+        return None, "scores that differ without any spread between trials"
 
 
-def _are_enough(*arms: Arm) -> bool:
-    return all(len(arm.scores) >= 2 for arm in arms)
-
-
-def _differ_without_spread(*arms: Arm) -> bool:
-    return all(len(set(arm.scores)) == 1 for arm in arms) and (
-        len({arm.scores[0] for arm in arms}) > 1
-    )
-
-
-def _why_no_test(reference: Arm, arm: Arm, rules: Rules) -> str:
-    """Why a test cannot be done; empty if it can."""
-    if not _are_enough(reference, arm):
-        return "a test takes 2 trials of both starts"
-    if rules.test in PAIRED_TESTS and _pair_up(reference, arm) is None:
-        return "no 2 pairs of trials share seed, number and labelled cases"
-    if rules.test not in PAIRED_TESTS and _differ_without_spread(reference, arm):
-        return "differing means without any spread between trials"
-    return ""
+def _paired(rules: Rules) -> Rules:
+    return dataclasses.replace(rules, test="paired")
 
 
 def _pair_up(reference: Arm, arm: Arm) -> tuple[list[float], list[float]] | None:

@@ -188,7 +188,7 @@ def ablation_table(contests: Sequence[Contest], rules: Rules) -> str:
       A Markdown table.
     """
     labels = arm_labels(contests)
-    bests = [_best_two(contest) for contest in contests]
+    bests = [_ranked(contest.arms, contest)[:2] for contest in contests]
     rows = []
     for label in labels:
         cells, theirs = [], []
@@ -217,14 +217,13 @@ def ablation_table(contests: Sequence[Contest], rules: Rules) -> str:
     return markdown_table(["Start", *header], rows)
 
 
-def _best_two(contest: Contest) -> tuple[Arm, Arm]:
-    sign = -1 if not lower_is_better(contest.run.metric) else 1
-
-    def key(arm: Arm) -> float:
-        return sign * statistics.summarise(arm.scores).mean
-
-    best, second = sorted(contest.arms, key=key)[:2]
-    return best, second
+def _ranked(arms: Sequence[Arm], contest: Contest) -> list[Arm]:
+    """Arms by their means, the best first."""
+    return sorted(
+        arms,
+        key=lambda arm: statistics.summarise(arm.scores).mean,
+        reverse=not lower_is_better(contest.run.metric),
+    )
 
 
 def _best_p(contest: Contest, best: Arm, second: Arm, rules: Rules) -> str:
@@ -284,12 +283,9 @@ def _dimensions_row(two: Contest, three: Contest, rules: Rules) -> list[str]:
     flat = [_named(two, name) for name in (SCRATCH, IMAGENET, GENESIS)]
     solid = [_named(three, name) for name in (SCRATCH, GENESIS)]
     present = [arm for arm in flat if arm]
-    sign = -1 if lower_is_better(two.run.metric) else 1
     p_value = _NONE
     if present and solid[1]:
-        best = max(
-            present, key=lambda arm: sign * statistics.summarise(arm.scores).mean
-        )
+        best = _ranked(present, two)[0]
         p_value = _p(test_arms(three, best, solid[1], rules))
     return [
         three.full_title,
