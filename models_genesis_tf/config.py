@@ -200,9 +200,18 @@ class FinetuneConfig:
       label_map: Which numbers or texts of it become which class, such as "<3:0,>3:1";
         empty takes them as they are.
       where: Conditions on columns that rows have to meet, such as "n_readers>=3".
+      data_dir: Folder of a published task's data.
+      modalities: Channels of a task whose cases have several; empty where there is one.
+      fold: Which fold of a cross-validation is tested, from 1.
+      min_readers: Readers that have to agree that there is a lesion.
+      lesions_are_liver: Whether lesions in the liver count as liver.
       window: As `imaging.windows.parse_window` reads it.
       spacing: Spacing x, y, z in mm that images are resampled to, or None.
       patch_size: Sides x, y, z in voxels, or None to choose them by the images.
+      balanced: Whether a classification trains on as many cases of each class; of the
+        smallest class all are taken in each epoch, of the others some by chance.
+      loss: "auto" (cross-entropy, for segmentation with a Dice loss of each example) or
+        "dice" (the released code's for segmentation, over all of a batch).
       flip_axes: Axes, of "x", "y", "z", along which training examples are flipped at
         random.
       weights: `SCRATCH` or the path of a weight file.
@@ -235,9 +244,16 @@ class FinetuneConfig:
     label_column: str = "label"
     label_map: str = ""
     where: str = ""
+    data_dir: str = ""
+    modalities: tuple[str, ...] = ()
+    fold: int = 1
+    min_readers: int = 1
+    lesions_are_liver: bool = True
     window: str = "percentile"
     spacing: tuple[float, float, float] | None = None
     patch_size: tuple[int, int, int] | None = None
+    balanced: bool = False
+    loss: str = "auto"
     flip_axes: tuple[str, ...] = ("x", "y", "z")
     weights: str = SCRATCH
     trials: int = 1

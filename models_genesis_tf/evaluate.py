@@ -19,6 +19,7 @@ flags.DEFINE_enum(
     "Which part is scored; unset, the one that the run was scored on.",
 )
 task_flags.define_manifest()
+run_flags.define_data_dir()
 task_flags.define_cache_dir()
 run_flags.define_output_dir()
 
@@ -33,7 +34,9 @@ def main() -> None:
     cache_dir = Path(values.cache_dir or run.parent / "prepared")
     from models_genesis_tf.experiments.evaluation import evaluate  # loads TensorFlow
 
-    print(evaluate(run, folder, values.split, values.manifest, cache_dir))
+    moved = {name: values[name].value for name in ("manifest", "data_dir")}
+    moved = {name: value for name, value in moved.items() if value}
+    print(evaluate(run, folder, values.split, moved, cache_dir))
 
 
 def cli() -> None:

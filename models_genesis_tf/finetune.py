@@ -3,6 +3,7 @@
 The same command again goes on with a run that was stopped or killed.
 
 Examples:
+  python -m models_genesis_tf.finetune --task=bms --data_dir=path/to/BraTS
   python -m models_genesis_tf.finetune --task=custom --kind=segmentation \\
     --manifest=cases.csv --weights=runs/mine/model.keras
   python -m models_genesis_tf.finetune --task=custom --kind=classification \\
@@ -11,6 +12,7 @@ Examples:
   python -m models_genesis_tf.finetune --sweep=flags/sweep_demo.toml
 """
 
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -19,8 +21,9 @@ from absl import flags
 from models_genesis_tf import command_line, run_flags, task_flags
 from models_genesis_tf.config import SCRATCH, FinetuneConfig
 from models_genesis_tf.errors import InputError
-from models_genesis_tf.experiments import run_folder, sweep
+from models_genesis_tf.experiments import data_folders, run_folder, sweep
 from models_genesis_tf.experiments.sweep_file import SweepRun, read_sweep
+from models_genesis_tf.tasks.catalogue import PUBLISHED, demonstrate, recipe
 
 _DEFAULT = FinetuneConfig()
 # What says where and how a run is computed, not what: it goes on on another machine.
@@ -28,6 +31,7 @@ _MAY_CHANGE = (
     "output_dir",
     "cache_dir",
     "manifest",
+    "data_dir",
     "strategy",
     "cross_device_ops",
     "jit_compile",
@@ -55,15 +59,39 @@ def main() -> None:
     if values.sweep is not None:
         _sweep(Path(values.sweep))
         return
-    run_flags.use_training_defaults(_DEFAULT)
-    config = task_flags.task_config(run_flags.training_config(_DEFAULT))
+    data = _find_data(values.task)
+    config = _configure(values.task, data)
     start = Path(config.weights).stem
     command_line.set_defaults({"output_dir": f"runs/finetune_{config.task}_{start}"})
     with run_folder.sole_writer(values.output_dir):
-        _run(Path(values.output_dir), config)
+        _run(Path(values.output_dir), config, data)
 
 
-def _run(folder: Path, config: FinetuneConfig) -> None:
+def _find_data(code: str) -> data_folders.DataFolder | None:
+    """Where a published task's files are; a task of the user's own has a manifest."""
+    values = flags.FLAGS
+    if code not in PUBLISHED:
+        return None
+    data = data_folders.find_data(values.data_dir, PUBLISHED[code].data_set)
+    where = data_folders.PHANTOM if data.demonstration else str(data.path)
+    command_line.set_defaults({"data_dir": where})
+    return data
+
+
+def _configure(code: str, data: data_folders.DataFolder | None) -> FinetuneConfig:
+    """Settings out of a task's recipe and the flags."""
+    usual = recipe(code)
+    if data and data.demonstration:
+        usual = demonstrate(usual, flags.FLAGS.weights)
+    run_flags.use_training_defaults(usual)
+    task_flags.use_task_defaults(usual)
+    config = task_flags.task_config(run_flags.training_config(usual))
+    return dataclasses.replace(config, data_dir=str(data.path)) if data else config
+
+
+def _run(
+    folder: Path, config: FinetuneConfig, data: data_folders.DataFolder | None
+) -> None:
     values = flags.FLAGS
     recorded = command_line.replayable_flags(leave_out=["restart"])
     if not values.restart:
@@ -74,12 +102,18 @@ def _run(folder: Path, config: FinetuneConfig) -> None:
             print(f"finished already, nothing to do: {folder / 'results.json'}")
             return
     cache_dir = Path(values.cache_dir or folder.parent / "prepared")
-    inputs = [config.manifest] + [config.weights] * (config.weights != SCRATCH)
+    inputs = [config.data_dir or config.manifest]
+    inputs += [config.weights] * (config.weights != SCRATCH)
     run_folder.start_run(folder, recorded, values.restart, inputs)
+    if data and data.demonstration:
+        task = PUBLISHED[config.task]
+        data_folders.make_phantoms(data.path, task.data_set, task.how_to_get)
     from models_genesis_tf.experiments import finetuning  # loads TensorFlow
 
     if results := finetuning.finetune(folder, config, cache_dir):
         print(results)
+        if data and data.demonstration:
+            print("synthetic data, demonstration settings: no result of the task")
 
 
 def _sweep(path: Path) -> None:
@@ -107,7 +141,7 @@ def _check_settings(path: Path, run: SweepRun) -> None:
     flags.FLAGS.unparse_flags()
     flags.FLAGS([sys.argv[0], *(f"--{name}={value}" for name, value in given.items())])
     try:
-        task_flags.task_config(run_flags.training_config(_DEFAULT))
+        _configure(flags.FLAGS.task, None)
     except InputError as error:
         raise InputError(f"{path}: run {run.name}: {error}") from error
 

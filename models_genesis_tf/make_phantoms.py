@@ -12,18 +12,20 @@ from absl import flags
 from models_genesis_tf import command_line, run_flags
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.experiments.run_folder import make_folder
-from models_genesis_tf.phantoms import luna16, nodules
-
-DATASETS = {"luna16": luna16.write, "nodules": nodules.write}
+from models_genesis_tf.phantoms.data_sets import DATA_SETS
 
 flags.DEFINE_enum(
     "dataset",
     "luna16",
-    sorted(DATASETS),
-    "What is written: chest CTs in LUNA16's layout, or patches around lung nodules "
-    "with masks and a manifest, for a task of your own.",
+    sorted(DATA_SETS),
+    "; ".join(f"{name}: {data_set.what}" for name, data_set in DATA_SETS.items()) + ".",
 )
-flags.DEFINE_integer("cases", 10, "Number of scans (luna16) or nodules.", lower_bound=1)
+flags.DEFINE_integer(
+    "cases",
+    10,
+    "Number of scans, of lesions (nodules) or patients (pe).",
+    lower_bound=1,
+)
 run_flags.define_output_dir()
 run_flags.define_seed()
 
@@ -34,7 +36,7 @@ def main() -> None:
     if not values.output_dir:
         raise InputError("make_phantoms takes --output_dir. Received: none")
     folder = make_folder(values.output_dir)
-    DATASETS[values.dataset](folder, values.cases, values.seed)
+    DATA_SETS[values.dataset].write(folder, values.cases, values.seed)
     print(f"{values.cases} cases in {values.output_dir}")
 
 

@@ -89,8 +89,10 @@ def define_data_dir() -> None:
         "data_dir",
         None,
         "Folder of scans (.mhd, .mha, .nii, .nii.gz, .nrrd, DICOM series folders), "
-        "in LUNA16's layout or any other, or of cubes; 'phantom' makes a small "
-        "synthetic data set and uses it.",
+        "in LUNA16's layout or any other, or of cubes; for finetune, of a published "
+        "task's files (docs/tasks.md). Unset, the data set is looked for in "
+        "$MODELS_GENESIS_DATA and ./data; 'phantom' makes a small synthetic one and "
+        "uses it. Unset, evaluate takes that of the run.",
     )
 
 
@@ -128,8 +130,9 @@ def define_window() -> None:
         "window",
         "auto",
         "Intensities mapped to [0, 1]: ct (-1000..1000 HU), mr (0..4000), percentile "
-        "(0.5 to 99.5 % of each scan) or 'low,high'; auto is ct for CT, else "
-        "percentile, and percentile for --task=custom.",
+        "(0.5 to 99.5 % of each scan), nonzero (the same of its voxels that are not 0) "
+        "or 'low,high'; auto is ct for CT, else percentile; for --task=custom it is "
+        "percentile, for a published task its own.",
     )
 
 

@@ -13,13 +13,16 @@ from models_genesis_tf.config import SCRATCH, FinetuneConfig
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.imaging.windows import parse_window
 from models_genesis_tf.tasks.base import KINDS
+from models_genesis_tf.tasks.bms import MODALITIES
+from models_genesis_tf.tasks.catalogue import OWN_SETTINGS, PUBLISHED, TASKS, recipe
 
-TASKS = ("custom",)
 # Flags that are settings as they are.
 _AS_GIVEN = (
-    *("task", "kind", "manifest", "label_column", "label_map", "where"),
+    *("task", "label_column", "label_map", "where", "fold", "min_readers"),
+    *("lesions_are_liver", "balanced", "loss"),
     *("weights", "trials", "train_fraction", "score_split", "seed"),
 )
+_LOSSES = ("auto", "dice")
 
 # A flag defined here belongs to the command that asked for it, in its --help too.
 flags.disclaim_key_flags()
@@ -63,6 +66,19 @@ def define_task_flags(default: FinetuneConfig) -> None:
         "Axes along which training examples are flipped at random; leave out x where "
         "left and right are different classes. Empty flips none.",
     )
+    flags.DEFINE_boolean(
+        "balanced",
+        default.balanced,
+        "A classification trains on as many cases of each class: all of the smallest "
+        "one in each epoch, of the others some by chance.",
+    )
+    flags.DEFINE_enum(
+        "loss",
+        default.loss,
+        _LOSSES,
+        "auto is cross-entropy, for segmentation with a Dice loss of each example; "
+        "dice is the released code's for segmentation, over all of a batch.",
+    )
     flags.DEFINE_integer("trials", default.trials, "Repetitions.", lower_bound=1)
     flags.DEFINE_float(
         "train_fraction",
@@ -82,8 +98,13 @@ def define_task_flags(default: FinetuneConfig) -> None:
 def _define_cases(default: FinetuneConfig) -> None:
     """Defines the flags that say which cases there are, and how they are seen."""
     flags.DEFINE_enum(
-        "task", default.task, TASKS, "Which task; custom reads --manifest."
+        "task",
+        default.task,
+        TASKS,
+        "; ".join(f"{code}: {task.title}" for code, task in PUBLISHED.items())
+        + "; custom: your own, reads --manifest.",
     )
+    run_flags.define_data_dir()
     flags.DEFINE_enum("kind", None, KINDS, "What the network of --task=custom gives.")
     define_manifest()
     flags.DEFINE_string(
@@ -100,46 +121,136 @@ def _define_cases(default: FinetuneConfig) -> None:
         default.where,
         "Only rows for which this holds, such as 'readers>=3,quality=good'.",
     )
+    _define_published(default)
     run_flags.define_window()
     run_flags.define_spacing()
     flags.DEFINE_list(
         "patch_size",
         [],
-        "Sides x,y,z of the network's input, multiples of 8; unset, by the images' "
-        "sizes.",
+        "Sides x,y,z of the network's input, multiples of 8; unset, the task's own, "
+        "for --task=custom by the images' sizes.",
     )
+
+
+def _define_published(default: FinetuneConfig) -> None:
+    """Defines the flags that one of the published tasks knows."""
+    flags.DEFINE_list(
+        "modalities",
+        list(default.modalities),
+        f"Channels of --task=bms, out of {','.join(MODALITIES)}.",
+    )
+    flags.DEFINE_integer(
+        "fold",
+        default.fold,
+        "Which third of the patients --task=ecc tests.",
+        lower_bound=1,
+        upper_bound=3,
+    )
+    flags.DEFINE_integer(
+        "min_readers",
+        default.min_readers,
+        "Only nodules that so many readers marked, for --task=ncs.",
+        lower_bound=1,
+        upper_bound=4,
+    )
+    flags.DEFINE_boolean(
+        "lesions_are_liver",
+        default.lesions_are_liver,
+        "Whether lesions in the liver count as liver, for --task=lcs; else they are "
+        "background.",
+    )
+
+
+def use_task_defaults(config: FinetuneConfig) -> None:
+    """Gives the task flags a task's own defaults; what was given stays.
+
+    Args:
+      config: As from `catalogue.recipe`.
+    """
+    names = ("trials", "balanced", "loss", "window", "spacing", "patch_size")
+    for name in (*names, "modalities", "flip_axes"):
+        value = getattr(config, name)
+        if name in _LISTS:
+            value = [str(part) for part in value or ()]
+        if not (name == "window" and config.task == "custom"):
+            flags.FLAGS.set_default(name, value)
+
+
+_LISTS = ("spacing", "patch_size", "modalities", "flip_axes")
 
 
 def task_config(config: FinetuneConfig) -> FinetuneConfig:
     """Puts the task flags' values and --seed into settings.
 
     Args:
-      config: The settings but for these.
+      config: The settings but for these: the task's recipe with training flags.
 
     Returns:
-      All settings of a run.
+      All settings of a run; of the data of a published task, the folder as it was
+      given.
 
     Raises:
-      InputError: If a value breaks its rule.
+      InputError: If a value breaks its rule, or belongs to another task.
     """
     values = flags.FLAGS
-    if not (values.manifest and values.kind):
-        raise InputError(
-            "--task=custom takes --manifest and --kind. Received: "
-            f"--manifest={values.manifest} --kind={values.kind}"
-        )
     if values.weights != SCRATCH and not Path(values.weights).is_file():
         raise InputError(f"--weights is scratch or a file. Received: {values.weights}")
-    window = "percentile" if values.window == "auto" else values.window
+    window = values.window
+    if window == "auto":
+        window = recipe(values.task).window
     parse_window(window)
-    return dataclasses.replace(
+    config = dataclasses.replace(
         config,
         **{name: values[name].value for name in _AS_GIVEN},
+        kind=values.kind or config.kind,
+        manifest=values.manifest or "",
+        data_dir=values.data_dir or "",
+        modalities=tuple(values.modalities),
         window=window,
         spacing=run_flags.spacing(),
         patch_size=run_flags.sides("patch_size") if values.patch_size else None,
         flip_axes=_parse_axes("flip_axes", values.flip_axes),
     )
+    _check_task(config)
+    return config
+
+
+def _check_task(config: FinetuneConfig) -> None:
+    """Checks that the settings fit the task."""
+    values, usual = flags.FLAGS, recipe(config.task)
+    if config.task == "custom" and not (values.manifest and values.kind):
+        raise InputError(
+            "--task=custom takes --manifest and --kind. Received: "
+            f"--manifest={values.manifest} --kind={values.kind}"
+        )
+    if config.task in PUBLISHED and config.patch_size is None:
+        raise InputError("a published task has a --patch_size. Received: --patch_size=")
+    if config.kind != usual.kind and config.task != "custom":
+        raise InputError(
+            f"--task={config.task} is a {usual.kind}. Received: --kind={config.kind}"
+        )
+    for task, names in OWN_SETTINGS.items():
+        for name in names if task != config.task else ():
+            if getattr(config, name) != getattr(usual, name):
+                raise InputError(
+                    f"--{name} goes with --task={task}. Received: --task={config.task}"
+                )
+    if config.task == "custom" and config.data_dir:
+        raise InputError(
+            "--task=custom finds its data by --manifest. "
+            f"Received: --data_dir={config.data_dir}"
+        )
+    misfit = {
+        "balanced": config.balanced and config.kind == "segmentation",
+        "loss": config.loss == "dice" and config.kind == "classification",
+    }
+    other = {"balanced": "classification", "loss": "segmentation"}
+    for name, breaks in misfit.items():
+        if breaks:
+            raise InputError(
+                f"--{name}={getattr(config, name)} goes with a {other[name]}. "
+                f"Received: a {config.kind}"
+            )
 
 
 def _parse_axes(name: str, values: list[str]) -> tuple[str, ...]:

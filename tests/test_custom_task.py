@@ -200,7 +200,7 @@ MANIFEST_ERRORS = {
     GOOD + "c.nii.gz,1,,test\n": "is not empty. .* row 4: patient=$",
     GOOD + "c.nii.gz,1,r,\n": "every row has a split or none .* row 4: split=$",
     GOOD + "c.nii.gz,1,r,dev\n": "one of train, valid, test. .* row 4: split=dev$",
-    GOOD + "gone.nii,1,r,test\n": "files of a manifest exist.* row 4: image=gone.nii$",
+    GOOD + "gone.nii,1,r,test\n": "files of a table exist.* row 4: image=gone.nii$",
     GOOD + "a.nii.gz,1,r,test\n": "here in row 2. .* row 4: image=a.nii.gz$",
     GOOD + "x/../a.nii.gz,1,r,test\n": "here in row 2. .* row 4: image=x/../a.nii.gz$",
     GOOD.replace("0", "1"): "rows that train have two classes or more. Received: 1$",

@@ -1,12 +1,12 @@
 """Data are where the user says, where they are looked for, or made up."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from models_genesis_tf.errors import InputError
-from models_genesis_tf.experiments import data_folders
 from models_genesis_tf.experiments.data_folders import (
     DataFolder,
     find_data,
@@ -14,6 +14,7 @@ from models_genesis_tf.experiments.data_folders import (
 )
 from models_genesis_tf.phantoms import luna16
 from models_genesis_tf.phantoms.chest import Chest
+from models_genesis_tf.phantoms.data_sets import DATA_SETS
 from models_genesis_tf.phantoms.marker import is_complete, marked
 
 
@@ -68,7 +69,8 @@ def drawn(monkeypatch) -> list:
         return chests[-1]
 
     monkeypatch.setattr(luna16, "draw_chest", draw)
-    monkeypatch.setattr(data_folders, "PHANTOM_CASES", 3)
+    few = dataclasses.replace(DATA_SETS["luna16"], demonstration_cases=3)
+    monkeypatch.setitem(DATA_SETS, "luna16", few)
     return chests
 
 
@@ -78,7 +80,7 @@ FOLDER = Path("data/phantom/luna16")
 def test_chest_phantoms_are_made_once(drawn, capsys):
     for _ in range(2):
         make_chest_phantoms(FOLDER)
-        assert capsys.readouterr().out.startswith(f"synthetic scans in {FOLDER}, ")
+        assert capsys.readouterr().out.startswith(f"synthetic data in {FOLDER}, ")
     assert len(drawn) == 3
     assert len(list(FOLDER.glob("subset*/*.mhd"))) == 3
 

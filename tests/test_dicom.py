@@ -1,7 +1,7 @@
 """A DICOM folder reads as one scan, or is refused by the rule that its slices break."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,7 @@ def write_slice(
     position: Sequence[float],
     direction: np.ndarray = AXIAL,
     series: str = "1.2.3.4",
+    more: Mapping[str, str] | None = None,
 ) -> None:
     """Writes one slice `(column, row)` at a world position (mm), as a scanner would."""
     image = sitk.JoinSeries(sitk.GetImageFromArray(np.ascontiguousarray(plane.T)))
@@ -42,6 +43,7 @@ def write_slice(
         "0020|000e": series,
         "0020|0032": "\\".join(f"{place:.6f}" for place in position),
         "0020|0037": "\\".join(f"{part:.8f}" for part in direction[:, :2].T.ravel()),
+        **(more or {}),
     }
     for key, value in tags.items():
         image.SetMetaData(key, value)
@@ -69,7 +71,8 @@ def write_series(
     for k, (height, name) in enumerate(zip(heights, names, strict=True)):
         step = height * direction[:, 2] + shear * height * direction[:, 1]
         position = np.array(ORIGIN) + step
-        write_slice(folder / name, array[:, :, k], position, direction, series)
+        more = {"0008|0018": f"{series}.{k}", "0010|0020": "LIDC-IDRI-0001"}
+        write_slice(folder / name, array[:, :, k], position, direction, series, more)
 
 
 def refusal(folder: Path) -> str:
@@ -235,3 +238,69 @@ def test_hidden_files_and_the_index_make_no_dicom_folder(tmp_path, array, name):
     write_slice(tmp_path / "x.dcm", array[:, :, 0], ORIGIN)
     (tmp_path / "x.dcm").rename(tmp_path / name)
     assert not dicom.is_dicom_folder(tmp_path)
+
+
+def test_a_header_tells_what_slices_share(tmp_path, array):
+    write_series(tmp_path, array)
+    (tmp_path / "LICENSE").write_text("no image\n" * 40)
+    header = dicom.read_header(tmp_path)
+    assert header.series_uid == dicom.read_series_uid(tmp_path) == "1.2.3.4"
+    assert header.patient == "LIDC-IDRI-0001"
+    assert header.position == ORIGIN
+    assert header.orientation == (1, 0, 0, 0, 1, 0)
+    assert header.pixel_spacing == SPACING[:2]
+    assert header.thickness is None
+    write_slice(tmp_path / "000.dcm", array[:, :, 0], ORIGIN, more={"0018|0050": "2.5"})
+    assert dicom.read_header(tmp_path).thickness == 2.5
+
+
+@pytest.mark.parametrize(
+    "direction",
+    [AXIAL, np.diag([-1.0, 1, -1]), np.diag([1.0, -1, -1]), np.diag([-1.0, -1, 1])],
+)
+def test_a_place_of_the_header_is_that_of_the_volume(tmp_path, array, direction):
+    """Columns and rows as stored; the height is the third coordinate of the slice."""
+    write_series(tmp_path, array, direction=direction)
+    stored = np.array([4, 1, 6])
+    expected = direction @ (stored * SPACING) + ORIGIN
+    header = dicom.read_header(tmp_path)
+    np.testing.assert_allclose(header.place(4, 1, expected[2]), expected, atol=1e-5)
+    volume = read_volume(tmp_path)
+    sides = np.array(volume.array.shape)
+    x, y, z = np.where(np.diag(direction) < 0, sides - 1 - stored, stored)
+    assert volume.array[x, y, z] == array[4, 1, 6]
+    corner = np.array(volume.origin) + np.array([x, y, z]) * volume.spacing
+    np.testing.assert_allclose(corner, expected, atol=1e-4)
+
+
+def test_upright_slices_have_no_height(tmp_path, array):
+    write_series(tmp_path, array, direction=SAGITTAL)
+    with pytest.raises(InputError, match="are axial. Received: series 1.2.3.4 with"):
+        dicom.read_header(tmp_path).place(0, 0, 0)
+
+
+def test_slices_are_named_in_the_order_in_which_they_stack(tmp_path, array, rng):
+    names = [f"{name:03d}" for name in rng.permutation(8)]
+    heights = [SPACING[2] * k for k in range(8)][::-1]
+    write_series(tmp_path, array, heights, names=names)
+    uids = dicom.read_slice_uids(tmp_path)
+    assert uids == tuple(f"1.2.3.4.{k}" for k in reversed(range(8)))
+    stored = read_volume(tmp_path).array
+    for index, uid in enumerate(uids):
+        written = array[:, :, int(uid.rpartition(".")[2])]
+        np.testing.assert_array_equal(stored[:, :, index], written)
+    assert dicom.read_slice_gap(tmp_path) == pytest.approx(2.5)
+
+
+def test_one_slice_has_no_gap(tmp_path, array):
+    write_series(tmp_path, array[:, :, :1])
+    with pytest.raises(InputError, match="a gap takes two slices"):
+        dicom.read_slice_gap(tmp_path)
+
+
+def test_headers_that_cannot_be_read_are_refused_by_name(tmp_path):
+    with pytest.raises(InputError, match="holds DICOM files"):
+        dicom.read_header(tmp_path)
+    (tmp_path / "a.dcm").write_bytes(bytes(128) + b"DICM" + b"nothing")
+    with pytest.raises(InputError, match="a header that SimpleITK reads.*a.dcm"):
+        dicom.read_series_uid(tmp_path)

@@ -12,6 +12,7 @@ from models_genesis_tf import extract_cubes
 from models_genesis_tf.experiments import data_folders
 from models_genesis_tf.imaging.volumes import new_volume, write_volume
 from models_genesis_tf.phantoms import luna16
+from models_genesis_tf.phantoms.data_sets import DATA_SETS, DataSet
 from models_genesis_tf.phantoms.marker import is_phantom
 
 
@@ -170,8 +171,7 @@ def test_a_scan_that_is_too_thin_ends_with_code_1_and_the_reason(command, tmp_pa
 def small_phantoms(monkeypatch, tmp_path):
     """Phantoms take no time, and a bare folder to work in."""
     small = functools.partial(luna16.write, size=(128, 128, 64))
-    monkeypatch.setattr(luna16, "write", small)
-    monkeypatch.setattr(data_folders, "PHANTOM_CASES", 1)
+    monkeypatch.setitem(DATA_SETS, "luna16", DataSet("chests", small, 1))
     monkeypatch.setitem(data_folders.DEMO_CUBES, "cube_size", "24,24,8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MODELS_GENESIS_DATA", raising=False)
@@ -182,7 +182,7 @@ def test_without_data_the_command_runs_on_phantoms_and_says_so(command, small_ph
     code, out, _ = command("--num_workers=1", "--cubes_per_volume=5")
     assert code == 0
     lines = out.splitlines()
-    assert lines[0].startswith("synthetic scans in data") and "https://" in lines[0]
+    assert lines[0].startswith("synthetic data in data") and "https://" in lines[0]
     assert lines[-1].startswith("cut from synthetic scans")
     folder = small_phantoms / "runs" / "extract_cubes"
     (path,) = folder.glob("*.npy")
@@ -204,7 +204,7 @@ def test_phantoms_that_are_given_are_cut_as_real_scans_are_but_say_what_they_are
             "--cube_size=16,16,8",  # the demonstration's are larger
             "--acceptance=none",
         )
-        assert code == 0 and not out.startswith("synthetic scans in")
+        assert code == 0 and not out.startswith("synthetic data in")
         assert out.splitlines()[-1].startswith("cut from synthetic scans")
         assert is_phantom(small_phantoms / name)
         assert list((small_phantoms / name).glob("bat_32_s_16x16x8_0.npy"))

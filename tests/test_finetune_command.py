@@ -385,7 +385,7 @@ def _no_foreground(rows: list[dict], folder: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "rule", "received"),
     [
-        (_absent_image, "files of a manifest exist", "image=absent.nii.gz"),
+        (_absent_image, "files of a table exist", "image=absent.nii.gz"),
         (_other_shape, "scan_8: a label map has its image's shape", "short.nii.gz"),
         (_other_geometry, "scan_8: a label map has its image's spac", "wide.nii.gz"),
         (_unknown_class, "scan_8: unknown class", "7"),
@@ -414,7 +414,7 @@ def _assert_nothing_began(run: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "rule", "received"),
     [
-        ("--manifest=absent.csv", "--manifest is a csv file", "--manifest=absent.csv"),
+        ("--manifest=absent.csv", "a table is a csv file", "--manifest=absent.csv"),
         ("--label_column=grade", "one column grade", "image, label, patient, split"),
         ("--where=age>3", "one column age", "image, label, patient, split"),
         ("--weights=absent.keras", "--weights is scratch or a file", "absent.keras"),

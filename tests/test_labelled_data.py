@@ -164,7 +164,7 @@ def test_half_of_an_epoch_holds_foreground_at_least(rare):
 def test_patches_of_a_classification_are_centred_and_flipped_in_training(
     classification, patient
 ):
-    image = classification.prepared[f"scan_{patient}"].image()
+    image = classification.prepared[f"scan_{patient}"].image()[..., 0]
     # Half of what a side has too much or lacks, rounded down, comes before the patch.
     start = {SHAPE: (2, 1, 2), SMALL_SHAPE: (-1, 1, 2)}[image.shape]
     expected = _cut(image, start)
@@ -179,6 +179,40 @@ def test_patches_of_a_classification_are_centred_and_flipped_in_training(
     patch, target = examples.example_at(places[patient])
     np.testing.assert_array_equal(patch[..., 0], expected)
     assert target == patient % 2
+
+
+def test_balanced_examples_are_of_each_class_in_turn(classification):
+    """Two cases of class 1 against four of class 0: all of the two, two of the four."""
+    train = classification.split.train
+    cases = [train[k] for k in (0, 1, 2, 3, 4, 6)]
+    examples = Examples.of(classification, cases, balanced=True)
+    assert len(examples) == 4
+    names = {0: set(), 1: set()}
+    patches = {
+        examples.cases[k].central_patch(PATCH, None).tobytes(): k for k in range(6)
+    }
+    data = dataclasses.replace(classification, flip_axes=())
+    examples = dataclasses.replace(examples, data=data)
+    for seed in range(30):
+        for index in range(4):
+            rng = np.random.default_rng([seed, index, 1])
+            patch, target = examples.training_example(index, rng, False)
+            assert target == index % 2
+            case = patches[patch.tobytes()]
+            assert index % 2 == 0 or case == {1: 1, 3: 3}[index]
+            names[int(target)].add(case)
+    assert names == {0: {0, 2, 4, 5}, 1: {1, 3}}
+
+
+def test_validation_of_balanced_classes_is_drawn_once(classification):
+    cases = [classification.split.train[k] for k in (0, 1, 2, 4, 6)]
+    examples = Examples.of(classification, cases, balanced=True)
+    places = examples.fixed_places(0)
+    assert places == examples.fixed_places(0)
+    labels = [int(examples.example_at(place)[1]) for place in places]
+    assert sorted(labels) == [0, 1]
+    drawn = {tuple(examples.fixed_places(seed)) for seed in range(20)}
+    assert len(drawn) > 2  # another seed, another case
 
 
 def test_fixed_patches_are_drawn_once_by_seed_and_case(segmentation):
@@ -210,7 +244,9 @@ def test_every_second_fixed_patch_holds_foreground_and_is_cut_without_flips(rare
     for index, start in places:
         prepared = rare.prepared[f"scan_{8 + index}"]
         patch, target = examples.example_at((index, start))
-        np.testing.assert_array_equal(patch[..., 0], _cut(prepared.image(), start))
+        np.testing.assert_array_equal(
+            patch[..., 0], _cut(prepared.image()[..., 0], start)
+        )
         np.testing.assert_array_equal(target, _cut(prepared.label_map(), start))
         held.append(bool(target.any()))
     assert all(held[::2]) and not all(held)

@@ -7,6 +7,7 @@ import tensorflow as tf
 from keras import ops
 
 from models_genesis_tf.models.losses import (
+    batch_dice_loss,
     cross_entropy,
     mean_squared_error,
     segmentation_loss,
@@ -134,6 +135,21 @@ def test_segmentation_loss_of_known_overlap():
     found = np.array([1, 1, 1, 0, 0, 0, 1, 0], np.float32).reshape(1, 2, 2, 2, 1)
     expected = 1 - 7 / 11 + 0.5 * -np.log(1e-7)
     assert float(segmentation_loss(target, found)[0]) == pytest.approx(expected)
+
+
+def test_the_dice_loss_of_a_batch_counts_all_its_voxels_together():
+    """Of one example 3 of 4 voxels are found, of an empty one 2 are wrong."""
+    target = np.zeros((2, 2, 2, 2), np.uint8)
+    target[0, 0] = 1
+    found = np.zeros((2, 2, 2, 2, 1), np.float32)
+    found[0, 0, 0] = found[0, 0, 1, :1] = found[1, 1, 1] = 1
+    losses = batch_dice_loss(target, found)
+    assert losses.shape == (2,)
+    np.testing.assert_allclose(losses, 1 - (2 * 3 + 1) / (4 + 5 + 1), rtol=1e-6)
+    halves = batch_dice_loss(target, np.full((2, 2, 2, 2, 1), 0.5, np.float32))
+    np.testing.assert_allclose(halves, 1 - (2 * 2 + 1) / (4 + 8 + 1), rtol=1e-6)
+    both = np.concatenate([1 - found, found], axis=-1)
+    np.testing.assert_allclose(batch_dice_loss(target, both), losses, rtol=1e-6)
 
 
 def test_segmentation_loss_of_uniform_predictions():

@@ -4,13 +4,15 @@ import itertools
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import ndimage, stats
 
 from models_genesis_tf.imaging.patches import (
+    box_around,
     centre_patch_start,
     cut_patch,
     draw_patch_start,
     random_flips,
+    sample_around,
 )
 
 
@@ -170,3 +172,34 @@ def test_the_same_generator_draws_the_same():
         for generator in (np.random.default_rng(8), np.random.default_rng(8))
     )
     assert first == second
+
+
+@pytest.mark.parametrize("channels", [(), (2,)])
+@pytest.mark.parametrize("order", [0, 1])
+def test_a_sampled_patch_is_that_of_the_whole_array(rng, channels, order):
+    """Compared with one interpolation of all of it; places and scales of all kinds."""
+    array = rng.random((15, 12, 9, *channels), np.float32)
+    for _ in range(20):
+        centre = rng.uniform(-3, (18, 15, 12))
+        scale = rng.uniform(0.4, 1.8, 3)
+        patch = sample_around(array, centre, (7, 6, 5), scale, order)
+        places = np.indices((7, 6, 5)).reshape(3, -1).T - (3, 2.5, 2)
+        places = (centre + places * scale).T
+        for channel in np.ndindex(channels):
+            expected = ndimage.map_coordinates(
+                array[(..., *channel)], places, order=order, mode="grid-constant"
+            )
+            np.testing.assert_allclose(
+                patch[(..., *channel)].ravel(), expected, atol=1e-5
+            )
+
+
+def test_the_box_around_a_patch_is_all_that_is_looked_at(rng):
+    array = np.full((30, 30, 30), np.nan, np.float32)
+    box = box_around(array.shape, (10.3, 14.0, 20.9), (6, 5, 4), (1.5, 0.7, 1.0))
+    array[box] = rng.random(array[box].shape)
+    patch = sample_around(array, (10.3, 14.0, 20.9), (6, 5, 4), (1.5, 0.7, 1.0))
+    assert np.isfinite(patch).all()
+    assert np.prod([edge.stop - edge.start for edge in box]) < 700
+    outside = box_around(array.shape, (-50, 5, 5), (6, 5, 4), (1, 1, 1))
+    assert outside[0].start == outside[0].stop

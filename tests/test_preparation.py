@@ -12,18 +12,15 @@ import SimpleITK as sitk
 
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.imaging.volumes import new_volume, write_volume
-from models_genesis_tf.tasks import preparation as room
+from models_genesis_tf.tasks import case_arrays, label_maps, preparation
 from models_genesis_tf.tasks.base import Case
-from models_genesis_tf.tasks.preparation import (
-    Preparation,
-    choose_patch_size,
-    find_label_values,
-    prepare_case,
-)
+from models_genesis_tf.tasks.case_arrays import Preparation
+from models_genesis_tf.tasks.label_maps import find_label_values
+from models_genesis_tf.tasks.preparation import choose_patch_size, prepare_case
 
 SHAPE = (12, 10, 8)
 SPACING = (0.8, 1.0, 2.5)
-SEGMENTS = Preparation(label_values=(0, 1, 5))
+SEGMENTS = Preparation(label_values=((0,), (1,), (5,)))
 
 
 @pytest.fixture
@@ -39,7 +36,7 @@ def case(tmp_path, arrays) -> Case:
     write_volume(tmp_path / "image.nii.gz", image.array, image)
     write_volume(tmp_path / "label.nii.gz", label.array, label)
     return Case(
-        "one", tmp_path / "image.nii.gz", tmp_path / "label.nii.gz", "patient", None
+        "one", (tmp_path / "image.nii.gz",), tmp_path / "label.nii.gz", "patient", None
     )
 
 
@@ -52,7 +49,8 @@ def forbid_reading(monkeypatch):
     def read_volume(path):
         raise AssertionError(f"{path} was read")
 
-    monkeypatch.setattr(room, "read_volume", read_volume)
+    for room in (case_arrays, label_maps):
+        monkeypatch.setattr(room, "read_volume", read_volume)
 
 
 def classes_of(label: np.ndarray) -> np.ndarray:
@@ -64,7 +62,7 @@ def test_percentiles_become_0_and_1_and_values_become_classes(case, arrays, tmp_
     image, label = arrays
     low, high = np.percentile(image, (0.5, 99.5))
     expected = np.clip((image - low) / (high - low), 0, 1)
-    np.testing.assert_allclose(prepared.image(), expected, atol=1e-6)
+    np.testing.assert_allclose(prepared.image()[..., 0], expected, atol=1e-6)
     np.testing.assert_array_equal(prepared.label_map(), classes_of(label))
     assert prepared.image().dtype == np.float32
     assert prepared.label_map().dtype == np.uint8
@@ -83,13 +81,13 @@ def test_fixed_windows_are_the_same_for_every_image(
 ):
     prepared = prepare_case(case, replace(SEGMENTS, window=window), tmp_path)
     expected = np.clip((arrays[0] - float(low)) / (high - low), 0, 1)
-    np.testing.assert_allclose(prepared.image(), expected, atol=1e-6)
+    np.testing.assert_allclose(prepared.image()[..., 0], expected, atol=1e-6)
 
 
 def test_a_class_index_is_passed_on_and_no_label_map_is_made(case, tmp_path):
     prepared = prepare_case(replace(case, label=3), Preparation(), tmp_path / "cache")
     assert prepared.label == 3
-    assert prepared.label_path is None
+    assert prepared.label_file is None
     assert sorted(path.suffix for path in (tmp_path / "cache").iterdir()) == [
         ".json",
         ".npy",
@@ -109,7 +107,7 @@ def test_half_the_spacing_repeats_every_label(case, arrays, tmp_path):
     prepared = prepare_case(case, replace(SEGMENTS, spacing=spacing), tmp_path)
     expected = classes_of(arrays[1]).repeat(2, 0).repeat(2, 1).repeat(2, 2)
     np.testing.assert_array_equal(prepared.label_map(), expected)
-    assert prepared.shape == prepared.image().shape == expected.shape
+    assert prepared.shape == prepared.image().shape[:3] == expected.shape
     assert prepared.spacing_mm == pytest.approx(spacing)
     assert prepared.original_shape == SHAPE
     assert prepared.original_spacing_mm == pytest.approx(SPACING)
@@ -118,7 +116,7 @@ def test_half_the_spacing_repeats_every_label(case, arrays, tmp_path):
 def test_half_the_spacing_interpolates_the_image(case, arrays, tmp_path):
     """New centres lie a quarter of a voxel to either side of the old ones."""
     setting = replace(SEGMENTS, spacing=(0.4, 1.0, 2.5), window="-500,1500")
-    image = prepare_case(case, setting, tmp_path).image()
+    image = prepare_case(case, setting, tmp_path).image()[..., 0]
     old = (arrays[0] + 500) / 2000
     np.testing.assert_allclose(image[2::2], 0.75 * old[1:] + 0.25 * old[:-1], atol=1e-5)
     np.testing.assert_allclose(
@@ -136,7 +134,7 @@ def test_resampled_labels_are_those_of_the_nearest_voxel(case, arrays, tmp_path)
         nearest.append(np.abs(centres[:, None] - own).argmin(axis=1))
     expected = classes_of(arrays[1])[np.ix_(*nearest)]
     np.testing.assert_array_equal(prepared.label_map(), expected)
-    assert prepared.image().shape == expected.shape
+    assert prepared.shape == expected.shape
     assert prepared.image().min() >= 0
     assert prepared.image().max() <= 1
 
@@ -177,13 +175,13 @@ def test_the_same_case_is_found_again_without_reading_it(case, tmp_path, monkeyp
 def test_the_cache_does_not_depend_on_where_the_data_lie(case, tmp_path, monkeypatch):
     first = prepare_case(case, SEGMENTS, tmp_path / "cache")
     (tmp_path / "moved").mkdir()
-    moved = {
-        name: Path(shutil.copy(getattr(case, name), tmp_path / "moved"))
-        for name in ("image", "label")
-    }
+    image, label = (
+        Path(shutil.copy(path, tmp_path / "moved")) for path in (case.image, case.label)
+    )
+    moved = {"images": (image,), "label": label}
     forbid_reading(monkeypatch)
     again = prepare_case(replace(case, **moved), SEGMENTS, tmp_path / "cache")
-    assert again.image_path == first.image_path
+    assert again.image_file.path == first.image_file.path
 
 
 @pytest.mark.parametrize(
@@ -192,19 +190,19 @@ def test_the_cache_does_not_depend_on_where_the_data_lie(case, tmp_path, monkeyp
         {"window": "ct"},
         {"window": "0,100"},
         {"spacing": (1.0, 1.0, 1.0)},
-        {"label_values": (0, 5, 1)},
+        {"label_values": ((0,), (5,), (1,))},
     ],
 )
 def test_other_settings_make_other_files(case, tmp_path, changed):
     first = prepare_case(case, SEGMENTS, tmp_path / "cache")
     other = prepare_case(case, replace(SEGMENTS, **changed), tmp_path / "cache")
-    assert other.image_path != first.image_path
+    assert other.image_file.path != first.image_file.path
     assert len(list((tmp_path / "cache").iterdir())) == 6
 
 
 def test_another_layout_makes_other_files(case, tmp_path, monkeypatch):
     first = prepare_case(case, SEGMENTS, tmp_path / "cache")
-    monkeypatch.setattr(room, "_LAYOUT", 10_000)
+    monkeypatch.setattr(preparation, "_LAYOUT", 10_000)
     assert prepare_case(case, SEGMENTS, tmp_path / "cache") != first
 
 
@@ -227,7 +225,7 @@ def test_a_label_map_that_changed_in_its_middle_is_prepared_anew(rng, tmp_path):
     place = new_volume(np.zeros(shape, np.uint8), SPACING)
     image = rng.integers(0, 100, (2, *shape[1:])).astype(np.uint8).repeat(64, axis=0)
     label = np.zeros(shape, np.uint8)
-    case = Case("one", tmp_path / "image.nii", tmp_path / "label.nii", "p", None)
+    case = Case("one", (tmp_path / "image.nii",), tmp_path / "label.nii", "p", None)
     write_volume(case.image, image, place)
     for middle in (1, 5):
         label[60:70, 60:70, 100] = middle
@@ -239,7 +237,7 @@ def test_a_label_map_that_changed_in_its_middle_is_prepared_anew(rng, tmp_path):
 def test_a_changed_data_file_of_a_metaimage_is_prepared_anew(arrays, tmp_path):
     volume = new_volume(arrays[0], SPACING)
     write_volume(tmp_path / "scan.mhd", volume.array, volume)
-    case = Case("scan", tmp_path / "scan.mhd", 0, "p", None)
+    case = Case("scan", (tmp_path / "scan.mhd",), 0, "p", None)
     header = case.image.read_bytes()
     old = prepare_case(case, Preparation(), tmp_path / "cache")
     write_volume(case.image, volume.array[::-1], volume)
@@ -252,7 +250,7 @@ def test_a_preparation_that_was_cut_short_is_made_again(case, arrays, tmp_path):
     prepared = prepare_case(case, SEGMENTS, tmp_path / "cache")
     (record,) = (tmp_path / "cache").glob("*.json")
     record.unlink()
-    prepared.label_path.write_bytes(b"half")
+    prepared.label_file.path.write_bytes(b"half")
     again = prepare_case(case, SEGMENTS, tmp_path / "cache")
     np.testing.assert_array_equal(again.label_map(), classes_of(arrays[1]))
 
@@ -260,7 +258,7 @@ def test_a_preparation_that_was_cut_short_is_made_again(case, arrays, tmp_path):
 def test_the_record_comes_last_and_no_other_files_stay(case, tmp_path, monkeypatch):
     """A disk that is full when the record is written leaves no complete case."""
     made = []
-    replace_file = room.os.replace
+    replace_file = preparation.os.replace
 
     def replace_all_but_the_record(part, path):
         made.append(path.suffixes[-1])
@@ -268,7 +266,7 @@ def test_the_record_comes_last_and_no_other_files_stay(case, tmp_path, monkeypat
             raise OSError(28, "No space left on device", str(path))
         replace_file(part, path)
 
-    monkeypatch.setattr(room.os, "replace", replace_all_but_the_record)
+    monkeypatch.setattr(preparation.os, "replace", replace_all_but_the_record)
     with pytest.raises(InputError, match="case one: .*No space left on device"):
         prepare_case(case, SEGMENTS, tmp_path / "cache")
     assert made == [".npy", ".npy", ".json"]
@@ -301,11 +299,11 @@ def test_the_record_says_where_the_arrays_come_from(case, arrays, tmp_path):
     (path,) = (tmp_path / "cache").glob("*.json")
     record = json.loads(path.read_text())
     assert record["files"] == [str(case.image), str(case.label)]
-    assert record["window_range"] == np.percentile(arrays[0], (0.5, 99.5)).tolist()
+    assert record["window_ranges"] == [np.percentile(arrays[0], (0.5, 99.5)).tolist()]
     assert record["shape_before"] == list(SHAPE)
     assert record["shape_after"] == [10, 10, 20]
     assert record["spacing_after"] == [1, 1, 1]
-    assert record["label_values"] == [0, 1, 5]
+    assert record["label_values"] == [[0], [1], [5]]
     assert record["models_genesis_tf"]
 
 
@@ -409,9 +407,9 @@ def test_a_cache_that_cannot_be_written_names_it(case, tmp_path):
 def test_label_values_are_those_of_all_cases_with_0_first(case, arrays, tmp_path):
     other = replace(case, label=tmp_path / "other.nii.gz")
     write_label(other, np.where(arrays[1] == 5, -3, 2).astype(np.int16))
-    assert find_label_values([case]) == (0, 1, 5)
-    assert find_label_values([other]) == (0, -3, 2)
-    assert find_label_values([case, other]) == (0, -3, 1, 2, 5)
+    assert find_label_values([case]) == ((0,), (1,), (5,))
+    assert find_label_values([other]) == ((0,), (-3,), (2,))
+    assert find_label_values([case, other]) == ((0,), (-3,), (1,), (2,), (5,))
 
 
 def test_label_maps_of_background_alone_are_refused(case, arrays):
@@ -456,10 +454,12 @@ def test_patches_are_multiples_of_8_no_larger_than_the_official_cube(kind, rng):
 
 def test_real_label_maps_are_prepared(shared_data, tmp_path):
     folder = shared_data / "hippocampus"
-    paths = (folder / part / "hippocampus_003.nii.gz" for part in ("images", "labels"))
-    case = Case("hippocampus_003", *paths, "hippocampus_003", "train")
+    image, label = (
+        folder / part / "hippocampus_003.nii.gz" for part in ("images", "labels")
+    )
+    case = Case("hippocampus_003", (image,), label, "hippocampus_003", "train")
     values = find_label_values([case])
-    assert values == (0, 1, 2)
-    prepared = prepare_case(case, Preparation("percentile", None, values), tmp_path)
-    assert prepared.shape == prepared.image().shape == prepared.label_map().shape
+    assert values == ((0,), (1,), (2,))
+    prepared = prepare_case(case, Preparation(label_values=values), tmp_path)
+    assert prepared.shape == prepared.image().shape[:3] == prepared.label_map().shape
     assert set(np.unique(prepared.label_map())) == {0, 1, 2}

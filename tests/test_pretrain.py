@@ -16,9 +16,10 @@ from absl.testing import flagsaver
 from models_genesis_tf import pretrain
 from models_genesis_tf.config import PretrainConfig
 from models_genesis_tf.errors import InputError
-from models_genesis_tf.experiments import data_folders, run_folder
+from models_genesis_tf.experiments import run_folder
 from models_genesis_tf.imaging.volumes import new_volume, write_volume
 from models_genesis_tf.phantoms import luna16
+from models_genesis_tf.phantoms.data_sets import DATA_SETS, DataSet
 
 COMMAND = "models_genesis_tf.pretrain"
 QUICK = ("--acceptance=none", "--num_workers=1")
@@ -89,8 +90,7 @@ def prepared(command, monkeypatch):
 def small_phantoms(monkeypatch):
     """Two small patients in place of ten; too small for the official rule."""
     write = functools.partial(luna16.write, size=luna16.MIN_SIZE)
-    monkeypatch.setattr(luna16, "write", write)
-    monkeypatch.setattr(data_folders, "PHANTOM_CASES", 2)
+    monkeypatch.setitem(DATA_SETS, "luna16", DataSet("chests", write, 2))
 
 
 def _type(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess:

@@ -14,6 +14,7 @@ from models_genesis_tf.evaluation.surface_metrics import hausdorff95, surface_di
 from models_genesis_tf.experiments import scoring
 from models_genesis_tf.experiments.labelled_data import load_labelled_data
 from models_genesis_tf.experiments.scoring import score_model
+from models_genesis_tf.imaging.mapped_arrays import MappedArray
 from tests.manifests import (
     CONFIG,
     PATCH,
@@ -110,7 +111,8 @@ def test_a_segmentation_is_scored_on_whole_images(segmentation, voxelwise):
     cases = segmentation.split.train[2:6]  # with patient 3's, narrower than a patch
     rows, scores, notes = score_model(voxelwise, segmentation, cases)
     probabilities = [
-        _probabilities(segmentation.prepared[case.name].image()) for case in cases
+        _probabilities(segmentation.prepared[case.name].image()[..., 0])
+        for case in cases
     ]
     truths = [draw_case(patient)[1] for patient in range(2, 6)]
     expected = []
@@ -157,7 +159,7 @@ def test_one_output_is_foreground_above_one_half(tmp_path):
     path = _save(tmp_path / "model.keras", [layer], weights)
     _, scores, _ = score_model(path, data, data.split.test)
     truths = [draw_case(patient)[1] == 1 for patient in (10, 11)]
-    images = [data.prepared[case.name].image() for case in data.split.test]
+    images = [data.prepared[case.name].image()[..., 0] for case in data.split.test]
     found = [image > 0.55 for image in images]
     dice = [_overlap(*pair)[0] for pair in zip(truths, found, strict=True)]
     assert scores["dice_1"] == scores["dice_mean"] == pytest.approx(np.mean(dice))
@@ -175,7 +177,7 @@ def test_resampled_images_are_scored_on_the_grid_of_their_label_maps(
     rows, scores, _ = score_model(voxelwise, data, data.split.test)
     for patient, row in zip((10, 11), rows, strict=True):
         truth = draw_case(patient)[1]
-        coarse = _probabilities(data.prepared[f"scan_{patient}"].image())
+        coarse = _probabilities(data.prepared[f"scan_{patient}"].image()[..., 0])
         steps = np.divide(SPACING, (1.6, 1.3, 1.5)).reshape(3, 1, 1, 1)
         places = (np.indices(truth.shape) + 0.5) * steps - 0.5
         fine = [
@@ -197,7 +199,7 @@ def _with_labels(data, folder: Path, change) -> object:
     for name, case in data.prepared.items():
         path = folder / f"{name}.npy"
         np.save(path, change(case.label_map()))
-        prepared[name] = dataclasses.replace(case, label_path=path)
+        prepared[name] = dataclasses.replace(case, label_file=MappedArray.of(path))
     return dataclasses.replace(data, prepared=prepared)
 
 
@@ -265,7 +267,7 @@ def _centre_means(data, cases) -> np.ndarray:
     """Means of the patches in the images' middle, which fit but for patient 3's."""
     means = []
     for case in cases:
-        image = data.prepared[case.name].image()
+        image = data.prepared[case.name].image()[..., 0]
         x = slice(2, 18) if image.shape[0] == 20 else slice(None)
         means.append(image[x, 1:17, 2:10].sum() / np.prod(PATCH))
     return np.array(means)
@@ -280,11 +282,11 @@ def _auc(positive: np.ndarray, negative: np.ndarray) -> float:
 def test_two_classes_are_scored_by_one_probability(two_classes, tmp_path):
     cases = _all_cases(two_classes)
     labels = np.array([0, 1, 1, 0, 1, 0, 0, 1, 1, 1, 0, 1])  # hard to tell
-    prepared = {
-        case.name: dataclasses.replace(two_classes.prepared[case.name], label=label)
+    cases = [
+        dataclasses.replace(case, label=label)
         for case, label in zip(cases, labels.tolist(), strict=True)
-    }
-    data = dataclasses.replace(two_classes, prepared=prepared)
+    ]
+    data = two_classes
     means = _centre_means(data, cases)
     middle = float(np.sort(means)[6:8].mean())
     path = _pooling_model(tmp_path / "model.keras", [50.0], [-50 * middle])
@@ -308,6 +310,41 @@ def test_two_classes_are_scored_by_one_probability(two_classes, tmp_path):
         "accuracy": pytest.approx(np.mean((probability > 0.5) == labels)),
     }
     assert notes == [] and len(set(scores.values())) == 5
+
+
+def test_the_cases_of_one_candidate_get_their_mean(two_classes, tmp_path):
+    cases = [case for case in _all_cases(two_classes) if case.label == 1]
+    others = [case for case in _all_cases(two_classes) if case.label == 0]
+    means = _centre_means(two_classes, [*cases, *others])
+    grouped = [
+        dataclasses.replace(case, candidate=f"candidate {number % 2}")
+        for number, case in enumerate(cases)
+    ]
+    path = _pooling_model(tmp_path / "model.keras", [50.0], [-25.0])
+    rows, scores, _ = score_model(path, two_classes, [*grouped, *others])
+    probability = 1 / (1 + np.exp(25 - 50 * means))
+    candidates = [probability[:6:2].mean(), probability[1:6:2].mean()]
+    assert [row["case"] for row in rows[:2]] == ["candidate 0", "candidate 1"]
+    assert [row["probability"] for row in rows[:2]] == pytest.approx(
+        candidates, rel=1e-4
+    )
+    assert len(rows) == 2 + len(others)
+    area = _auc(np.array(candidates), probability[6:])
+    assert scores["auc"] == pytest.approx(area)
+
+
+def test_scores_of_places_say_where_they_are(two_classes, tmp_path):
+    case = two_classes.split.test[0]
+    prepared = two_classes.prepared[case.name]
+    placed = dataclasses.replace(case, centre=(1.0, -2.0, 3.5))
+    path = _pooling_model(tmp_path / "model.keras", [1.0], [0.0])
+    data = dataclasses.replace(
+        two_classes,
+        prepared={case.name: dataclasses.replace(prepared, centre=(9.5, 8.5, 5.5))},
+    )
+    rows, _, _ = score_model(path, data, [placed])
+    assert list(rows[0]) == ["case", "patient", "label", "probability", "x", "y", "z"]
+    assert [rows[0][axis] for axis in "xyz"] == [1.0, -2.0, 3.5]
 
 
 def test_three_classes_are_scored_each_against_the_rest(three_classes, tmp_path):

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from models_genesis_tf.config import FinetuneConfig, PretrainConfig
-from models_genesis_tf.experiments.starting_weights import describe_weights
+from models_genesis_tf.experiments.starting_weights import describe_weights, seen_before
 from models_genesis_tf.models.saving import save_model
 from models_genesis_tf.models.unet3d import build_unet3d
+from models_genesis_tf.tasks.base import Case, Split
 
 
 @pytest.fixture(scope="module")
@@ -67,3 +68,29 @@ def test_weights_without_a_record_are_named_by_their_file(tmp_path, model):
 
 def test_scratch_has_none():
     assert describe_weights(FinetuneConfig()) is None
+
+
+def _case(name: str, series: str | None = None, **more) -> Case:
+    return Case(name, (Path(f"{name}.nii.gz"),), 0, name, "test", series=series, **more)
+
+
+def test_scans_that_pre_training_saw_are_named_once_by_any_of_their_names(
+    describe, tmp_path
+):
+    """A scan is known by its patient, by its file, or by its series UID."""
+    describe("a", series="subset7/1.2.3")
+    record = json.loads((tmp_path / "a" / "run.json").read_text())
+    record["patients"] = {"train": ["patient_4"], "valid": []}
+    (tmp_path / "a" / "run.json").write_text(json.dumps(record))
+    config = FinetuneConfig(weights=str(tmp_path / "a" / "model.keras"))
+    places = [
+        _case(f"c{k}", "1.2.3", centre=(0.0, 0.0, float(k)), candidate=None)
+        for k in range(3)
+    ]
+    seen = [*places, _case("patient_4"), _case("1.2.3")]
+    split = Split((), (_case("c9", "1.2.4"),), (*seen, _case("new")), "")
+    assert seen_before(config, split) == [
+        "scan 1.2.3 of the test part was in pre-training",
+        "case patient_4 of the test part was in pre-training",
+        "case 1.2.3 of the test part was in pre-training",
+    ]

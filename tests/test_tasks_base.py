@@ -26,7 +26,7 @@ FRACTIONS = (0.001, 0.05, 0.07, 0.1, 0.25, 0.5, 0.75, 1.0)
 def make_case(number, patient, label=None, split=None) -> Case:
     image = Path(f"images/{number}.nii.gz")
     label = Path(f"labels/{number}.nii.gz") if label is None else label
-    return Case(f"case_{number}", image, label, patient, split)
+    return Case(f"case_{number}", (image,), label, patient, split)
 
 
 def random_cases(seed: int, classes: int = 0) -> tuple[Case, ...]:

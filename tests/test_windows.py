@@ -115,3 +115,15 @@ def test_scaling_leaves_its_argument_alone(rng, kind):
     unit = windows.scale_to_unit(scan, -1000, 1000)
     assert not np.shares_memory(unit, scan)
     np.testing.assert_array_equal(scan, before)
+
+
+def test_the_window_of_a_brain_is_taken_over_voxels_that_are_not_0(rng):
+    scan = rng.integers(100, 900, (12, 12, 12)).astype(np.int16)
+    scan[:4] = 0
+    window = windows.parse_window("nonzero")
+    found = windows.intensity_range(scan, window)
+    assert found == tuple(np.percentile(scan[4:], (0.5, 99.5)))
+    unit = windows.scale_to_unit(scan, *found)
+    assert not unit[:4].any() and unit[4:].mean() > 0.4
+    with pytest.raises(InputError, match="more than one intensity. Received: 0 to 0"):
+        windows.intensity_range(np.zeros((4, 4, 4)), window)

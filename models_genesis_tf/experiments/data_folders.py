@@ -4,18 +4,17 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from models_genesis_tf.phantoms import luna16
+from models_genesis_tf.phantoms.data_sets import DATA_SETS
 from models_genesis_tf.phantoms.marker import is_complete
 
 PHANTOM = "phantom"
-PHANTOM_CASES = 10
 # Cubes of a demonstration: small, and with more to restore than lung alone has.
 DEMO_CUBES = {
     "cube_size": "32,32,16",
     "cubes_per_volume": 32,
     "acceptance": "foreground",
 }
-_LUNA16_PAGE = "https://luna16.grand-challenge.org"
+_LUNA16 = "LUNA16 is at https://luna16.grand-challenge.org"
 
 
 @dataclass(frozen=True)
@@ -61,9 +60,24 @@ def make_chest_phantoms(path: Path) -> None:
     Raises:
       InputError: If it holds anything else.
     """
+    make_phantoms(path, "luna16", _LUNA16)
+
+
+def make_phantoms(path: Path, name: str, how_to_get: str) -> None:
+    """Makes the synthetic data of a demonstration, once, and says so.
+
+    Args:
+      path: The folder, as from `find_data`.
+      name: Of the data set.
+      how_to_get: Where the real data come from.
+
+    Raises:
+      InputError: If the folder holds anything else.
+    """
     print(
-        f"synthetic scans in {path}, demonstration settings; for real ones give "
-        f"--data_dir, such as LUNA16 from {_LUNA16_PAGE}"
+        f"synthetic data in {path}, demonstration settings; for real ones give "
+        f"--data_dir. {how_to_get}"
     )
     if not is_complete(path):
-        luna16.write(path, PHANTOM_CASES)
+        data_set = DATA_SETS[name]
+        data_set.write(path, data_set.demonstration_cases)

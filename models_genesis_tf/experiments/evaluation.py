@@ -14,7 +14,7 @@ from models_genesis_tf.tasks.base import split_sha256
 
 
 def evaluate(
-    run: Path, folder: Path, split: str | None, manifest: str | None, cache_dir: Path
+    run: Path, folder: Path, split: str | None, data: dict, cache_dir: Path
 ) -> Path:
     """Scores each trial's model on cases that it did not train on.
 
@@ -22,7 +22,7 @@ def evaluate(
       run: Folder of a run that came to its end.
       folder: Where the scores are written.
       split: "test" or "valid"; None is what the run was scored on.
-      manifest: Where the cases are listed, if they moved; None is where they were.
+      data: `manifest` or `data_dir`, if the cases moved; else they are where they were.
       cache_dir: Where prepared cases are kept.
 
     Returns:
@@ -47,25 +47,25 @@ def evaluate(
     config = dataclasses.replace(
         config,
         score_split=split or config.score_split,
-        manifest=manifest or config.manifest,
+        **data,
         patch_size=tuple(record["patch_size"]),
     )
-    data = load_labelled_data(
+    labelled = load_labelled_data(
         config, cache_dir, [config.score_split], record["classes"]
     )
-    same_split = split_sha256(data.split) == record["split_sha256"]
-    if not same_split or list(data.classes) != record["classes"]:
+    same_split = split_sha256(labelled.split) == record["split_sha256"]
+    if not same_split or list(labelled.classes) != record["classes"]:
         raise InputError(
             "a run is scored on the cases and classes that it began with. "
-            f"Received: others in {config.manifest}"
+            f"Received: others in {config.data_dir or config.manifest}"
         )
     run_folder.make_folder(folder)
     trials = []
     for result in results["trials"]:
         number = result["trial"]
-        cases = cases_to_score(data, config, number)
+        cases = cases_to_score(labelled, config, number)
         model = run / f"trial_{number}" / "model.keras"
-        rows, scores, notes = score_model(model, data, cases)
+        rows, scores, notes = score_model(model, labelled, cases)
         run_folder.write_rows(folder / f"trial_{number}_scores.csv", rows)
         trials.append(
             result | {"scores": scores, "notes": notes, "scored_cases": len(cases)}

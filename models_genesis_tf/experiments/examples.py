@@ -3,47 +3,17 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from models_genesis_tf.experiments.labelled_data import LabelledData
-from models_genesis_tf.imaging.patches import (
-    centre_patch_start,
-    cut_patch,
-    draw_patch_start,
-    random_flips,
-)
+from models_genesis_tf.imaging.patches import draw_patch_start, random_flips
 from models_genesis_tf.tasks.base import Case
+from models_genesis_tf.tasks.prepared_case import PreparedCase
 
 _FOREGROUND_VOXELS = 10_000  # kept of each case to draw from
 _VALID_PATCHES = 4
 _VALID_STREAM = 8
-
-
-class MappedArray(NamedTuple):
-    """Where an array lies on disk.
-
-    `np.load` reads the header with `ast`, which fails now and then in several threads
-    (CPython 3.11), and a map that stays open keeps a file open. So the header is read
-    once, and the file is mapped for each patch.
-    """
-
-    path: Path
-    dtype: np.dtype
-    shape: tuple[int, ...]
-    offset: int
-
-    @classmethod
-    def of(cls, path: Path) -> "MappedArray":
-        """Reads the header of a `.npy` file."""
-        array = np.load(path, mmap_mode="r")
-        return cls(path, array.dtype, array.shape, array.offset)
-
-    def open(self) -> np.ndarray:
-        """Maps the array, read-only."""
-        return np.memmap(self.path, self.dtype, "r", self.offset, self.shape)
 
 
 @dataclass(frozen=True)
@@ -52,44 +22,44 @@ class Examples:
 
     Attributes:
       data: Where they are from.
-      names: Of the cases.
-      images: float32 (x, y, z) of each case.
-      targets: uint8 (x, y, z) of each case, or its class.
+      cases: The cases with their arrays.
+      by_class: Indices of the cases of each class, if a classification is balanced.
       foreground: Where each case has foreground, int (m, 3), so far as it was asked.
     """
 
     data: LabelledData
-    names: tuple[str, ...]
-    images: tuple[MappedArray, ...]
-    targets: tuple[MappedArray | np.int32, ...]
+    cases: tuple[PreparedCase, ...]
+    by_class: tuple[np.ndarray, ...]
     foreground: dict[int, np.ndarray]
 
     @classmethod
-    def of(cls, data: LabelledData, cases: Sequence[Case]) -> "Examples":
-        """Looks up the files of cases.
+    def of(
+        cls, data: LabelledData, cases: Sequence[Case], balanced: bool = False
+    ) -> "Examples":
+        """Looks up the arrays of cases.
 
         Args:
           data: Where they were prepared.
           cases: Some of them.
+          balanced: Whether as many examples of each class are made.
 
         Returns:
           The examples.
         """
-        prepared = [data.prepared[case.name] for case in cases]
-        segments = data.task.kind == "segmentation"
-        return cls(
-            data,
-            tuple(case.name for case in cases),
-            tuple(MappedArray.of(case.image_path) for case in prepared),
-            tuple(
-                MappedArray.of(case.label_path) if segments else np.int32(case.label)
-                for case in prepared
-            ),
-            {},
-        )
+        prepared = tuple(data.prepared[case.name] for case in cases)
+        by_class: tuple[np.ndarray, ...] = ()
+        if balanced:
+            labels = np.array([case.label for case in cases])
+            by_class = tuple(np.flatnonzero(labels == k) for k in np.unique(labels))
+        return cls(data, prepared, by_class, {})
 
     def __len__(self) -> int:
-        return len(self.images)
+        """Examples in an epoch."""
+        return len(self.by_class) * self._smallest or len(self.cases)
+
+    @property
+    def _smallest(self) -> int:
+        return min(map(len, self.by_class), default=0)
 
     def training_example(
         self, index: int, rng: np.random.Generator, foreground: bool
@@ -97,18 +67,19 @@ class Examples:
         """Cuts one patch of a case and flips it.
 
         Args:
-          index: Which case.
+          index: Which example of the epoch.
           rng: Generator to draw from.
           foreground: Whether the patch is to hold foreground, if there is any.
 
         Returns:
-          Image float32 (x, y, z, 1) in [0, 1], and target: uint8 (x, y, z), or the
-          class.
+          Image float32 (x, y, z, channel) in [0, 1], and target: uint8 (x, y, z), or
+          the class.
         """
-        start = self._draw_start(index, rng, foreground)
-        patch, target = self.example_at((index, start))
+        case = self._draw_case(index, rng) if self.by_class else index
+        start = self._draw_start(case, rng, foreground)
+        patch, target = self.example_at((case, start))
         axes = ["xyz".index(axis) for axis in self.data.flip_axes]
-        if self.data.task.kind == "classification":
+        if self._classifies:
             return random_flips(patch, patch, rng, axes)[0], target
         return random_flips(patch, target, rng, axes)
 
@@ -117,24 +88,24 @@ class Examples:
 
         A case has as many as cover it, but no more than four; every second one holds
         foreground. Windows over whole cases would mostly show what is empty, and the
-        loss would say little about what is not. They depend on seed and case alone.
+        loss would say little about what is not. They depend on seed and case alone. If
+        classes are balanced, as many cases of each are drawn.
 
         Args:
           seed: Of the draws.
 
         Returns:
-          Case and first voxel of each patch; of a classification one each, the centre.
+          Case and first voxel of each patch; of a classification one each.
         """
+        if self._classifies:
+            return [(index, ()) for index in self._balanced_cases(seed)]
         places = []
-        for index, (name, image) in enumerate(
-            zip(self.names, self.images, strict=True)
-        ):
-            sides = zip(image.shape, self.data.patch_size, strict=True)
+        for index, case in enumerate(self.cases):
+            sides = zip(case.shape, self.data.patch_size, strict=True)
             covering = math.prod(-(-side // length) for side, length in sides)
             count = min(covering, _VALID_PATCHES)
-            if self.data.task.kind == "classification":
-                count = 1
-            rng = np.random.default_rng([seed, _VALID_STREAM, *name.encode(), 1])
+            name = case.case.name.encode()
+            rng = np.random.default_rng([seed, _VALID_STREAM, *name, 1])
             places += [
                 (index, self._draw_start(index, rng, number % 2 == 0))
                 for number in range(count)
@@ -153,25 +124,49 @@ class Examples:
           As `training_example`.
         """
         index, start = place
-        size, target = self.data.patch_size, self.targets[index]
-        patch = cut_patch(self.images[index].open(), start, size)[..., np.newaxis]
-        if self.data.task.kind == "classification":
-            return patch, target
-        return patch, cut_patch(target.open(), start, size)
+        case, size = self.cases[index], self.data.patch_size
+        if self._classifies:
+            spacing = self.data.preparation.spacing
+            return case.central_patch(size, spacing), np.int32(case.label)
+        return case.image_patch(start, size), case.label_patch(start, size)
+
+    @property
+    def _classifies(self) -> bool:
+        return self.data.task.kind == "classification"
+
+    def _draw_case(self, index: int, rng: np.random.Generator) -> int:
+        """The classes take turns; the smallest one's cases all have theirs."""
+        turn, label = divmod(index, len(self.by_class))
+        members = self.by_class[label]
+        if len(members) > self._smallest:
+            turn = rng.integers(len(members))
+        return int(members[turn])
+
+    def _balanced_cases(self, seed: int) -> list[int]:
+        """All cases, or as many of each class."""
+        if not self.by_class:
+            return list(range(len(self.cases)))
+        rng = np.random.default_rng([seed, _VALID_STREAM])
+        drawn = [
+            rng.choice(members, self._smallest, replace=False)
+            for members in self.by_class
+        ]
+        return np.sort(np.concatenate(drawn)).tolist()
 
     def _draw_start(
         self, index: int, rng: np.random.Generator, foreground: bool
     ) -> tuple[int, ...]:
-        """Where a patch of a case begins; of a classification, in its centre."""
-        shape, size = self.images[index].shape, self.data.patch_size
-        if self.data.task.kind == "classification":
-            return centre_patch_start(shape, size)
+        """Where a patch of a case begins; a classification has one patch a case."""
+        if self._classifies:
+            return ()
         voxels = self._foreground_voxels(index) if foreground else None
-        return draw_patch_start(shape, size, rng, voxels)
+        return draw_patch_start(
+            self.cases[index].shape, self.data.patch_size, rng, voxels
+        )
 
     def _foreground_voxels(self, index: int) -> np.ndarray:
         if index not in self.foreground:
-            target = self.targets[index].open()
+            target = self.cases[index].label_map()
             voxels = np.flatnonzero(target)
             step = -(-len(voxels) // _FOREGROUND_VOXELS) or 1
             places = np.unravel_index(voxels[::step], target.shape)

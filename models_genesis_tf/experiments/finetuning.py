@@ -158,7 +158,7 @@ def _start_record(
         if earlier.get(name, record[name]) != record[name]:
             raise InputError(
                 "a run goes on with the cases it began with; --restart begins it anew. "
-                f"Received: other cases in {config.manifest}"
+                f"Received: other cases in {config.data_dir or config.manifest}"
             )
     check_unchanged(config, earlier.get("pretraining", weights))
     return record
@@ -177,7 +177,8 @@ def _fingerprint(data: LabelledData) -> str:
     """Identifies the prepared cases with their labels."""
     digest = hashlib.sha256(json.dumps(data.classes).encode())
     for name, prepared in sorted(data.prepared.items()):
-        line = f"{name} {prepared.image_path.stem} {prepared.label}\n"
+        stem = prepared.image_file.path.stem
+        line = f"{name} {stem} {prepared.case.centre} {prepared.label}\n"
         digest.update(line.encode())
     return digest.hexdigest()
 
@@ -200,7 +201,7 @@ def _describe(
     }
 
 
-_HEADLINES = ("dice_mean", "iou_mean", "auc", "auc_mean", "accuracy")
+_HEADLINES = ("dice_mean", "iou_mean", "paper_iou", "auc", "auc_mean", "accuracy")
 
 
 def _describe_scores(result: dict) -> str:
@@ -235,8 +236,8 @@ def _results(
 def _is_synthetic(config: FinetuneConfig, data: LabelledData) -> bool:
     """Whether any case is a phantom."""
     parts = (data.split.train, data.split.valid, data.split.test)
-    images = [case.image for part in parts for case in part]
-    return any(map(is_phantom, [Path(config.manifest), *images]))
+    images = {case.image for part in parts for case in part}
+    return any(map(is_phantom, [Path(config.data_dir or config.manifest), *images]))
 
 
 def _split_rows(data: LabelledData) -> list[dict]:

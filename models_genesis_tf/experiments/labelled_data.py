@@ -8,15 +8,12 @@ import numpy as np
 from tqdm import tqdm
 
 from models_genesis_tf.config import FinetuneConfig
-from models_genesis_tf.tasks.base import Split, Task, split_cases
-from models_genesis_tf.tasks.custom import custom_task, read_manifest
-from models_genesis_tf.tasks.preparation import (
-    Preparation,
-    PreparedCase,
-    choose_patch_size,
-    find_label_values,
-    prepare_case,
-)
+from models_genesis_tf.tasks.base import Listing, Split, Task, split_cases
+from models_genesis_tf.tasks.case_arrays import Preparation
+from models_genesis_tf.tasks.catalogue import list_task
+from models_genesis_tf.tasks.label_maps import LabelValues, find_label_values
+from models_genesis_tf.tasks.preparation import choose_patch_size, prepare_cases
+from models_genesis_tf.tasks.prepared_case import PreparedCase
 
 _BATCH_SIZE = 4
 
@@ -29,6 +26,7 @@ class LabelledData:
       task: What is learned.
       classes: Names of all classes, background included.
       patch_size: Sides x, y, z of what the network sees, in voxels.
+      channels: Names of the image's channels.
       flip_axes: Axes along which training examples are flipped.
       preparation: How images became arrays in [0, 1].
       split: All cases by part; those of the test part are not read unless scored.
@@ -39,6 +37,7 @@ class LabelledData:
     task: Task
     classes: tuple[str, ...]
     patch_size: tuple[int, int, int]
+    channels: tuple[str, ...]
     flip_axes: tuple[str, ...]
     preparation: Preparation
     split: Split
@@ -60,7 +59,7 @@ class LabelledData:
     @property
     def input_shape(self) -> tuple[int, int, int, int]:
         """What the network takes, (x, y, z, channel)."""
-        return (*self.patch_size, 1)
+        return (*self.patch_size, len(self.channels))
 
     @property
     def parts(self) -> tuple:
@@ -92,47 +91,46 @@ def load_labelled_data(
     Raises:
       InputError: If the manifest, a case or a setting breaks its rule.
     """
-    task = custom_task(config.kind, config.window, config.spacing, config.patch_size)
-    manifest = read_manifest(
-        config.manifest,
-        config.kind,
-        config.label_column,
-        config.label_map,
-        config.where,
+    task, listing = list_task(config)
+    split = split_cases(listing.cases, config.seed)
+    classes, values = _classes_of(listing, split, classes)
+    preparation = Preparation(
+        task.window, task.spacing, task.in_plane_size, task.patch_size, values
     )
-    split = split_cases(manifest.cases, config.seed)
-    values = None
-    if task.kind == "classification":
-        classes = manifest.classes
-    elif classes is None:
-        training = tqdm(split.train, "reading labels", leave=False, disable=None)
-        values = find_label_values(training)
-        classes = tuple(str(value) for value in values)
-    else:
-        values = tuple(int(name) for name in classes)
-    preparation = Preparation(task.window, task.spacing, values)
     wanted = [case for part in parts for case in getattr(split, part)]
-    prepared = {
-        case.name: prepare_case(case, preparation, cache_dir)
-        for case in tqdm(wanted, "preparing", leave=False, disable=None)
-    }
+    bar = tqdm(wanted, "preparing", leave=False, disable=None)
+    prepared = prepare_cases(bar, preparation, cache_dir)
     patch_size = task.patch_size
     if patch_size is None:
         shapes = [prepared[case.name].shape for case in split.train]
         patch_size = choose_patch_size(shapes, task.kind)
-    notices = [manifest.notice, split.notice]
+    notices = [listing.notice, split.notice]
     if task.kind == "classification":
         notices += _classification_notices(classes, patch_size, prepared)
     return LabelledData(
         task,
-        tuple(classes),
+        classes,
         patch_size,
+        config.modalities or (task.modality,),
         config.flip_axes,
         preparation,
         split,
         prepared,
-        tuple(notices),
+        tuple(filter(None, notices)),
     )
+
+
+def _classes_of(
+    listing: Listing, split: Split, classes: Sequence[str] | None
+) -> tuple[tuple[str, ...], LabelValues | None]:
+    """Names of the classes, and of a segmentation the values that become them."""
+    if listing.classes:
+        return listing.classes, listing.label_values
+    if classes is None:
+        training = tqdm(split.train, "reading labels", leave=False, disable=None)
+        values = find_label_values(training)
+        return tuple(str(value) for (value,) in values), values
+    return tuple(classes), tuple((int(name),) for name in classes)
 
 
 def _classification_notices(
@@ -144,7 +142,10 @@ def _classification_notices(
     notices = []
     if len(classes) == 2:
         notices.append(f"class {classes[1]} is the positive one")
-    larger = sum(any(np.greater(case.shape, patch_size)) for case in prepared.values())
+    larger = sum(
+        case.centre is None and any(np.greater(case.shape, patch_size))
+        for case in prepared.values()
+    )
     if larger:
         notices.append(
             f"{larger} of {len(prepared)} images are larger than the patch and are "

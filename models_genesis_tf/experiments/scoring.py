@@ -35,7 +35,6 @@ from models_genesis_tf.evaluation.surface_metrics import (
 )
 from models_genesis_tf.experiments.labelled_data import LabelledData
 from models_genesis_tf.imaging.interpolation import interpolate
-from models_genesis_tf.imaging.patches import centre_patch_start, cut_patch
 from models_genesis_tf.imaging.tiling import Tiling, predict_tiled
 from models_genesis_tf.models.pretrained import load_pretrained
 from models_genesis_tf.tasks.base import Case
@@ -86,31 +85,51 @@ def make_predict(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def _score_classification(predict, data: LabelledData, cases: Sequence[Case]) -> tuple:
-    rows, probabilities = [], []
-    labels = np.array([data.prepared[case.name].label for case in cases])
-    for case, label in zip(cases, labels, strict=True):
-        image = data.prepared[case.name].image()
-        start = centre_patch_start(image.shape, data.patch_size)
-        patch = cut_patch(image, start, data.patch_size)[np.newaxis, ..., np.newaxis]
-        outputs = predict(patch)[0]
-        probabilities.append(outputs)
-        row = {"case": case.name, "patient": case.patient, "label": int(label)}
-        if len(outputs) == 1:
-            row["probability"] = float(outputs[0])
-        else:
-            row |= {f"probability_{k}": float(p) for k, p in enumerate(outputs)}
-        rows.append(row)
-    stacked = np.stack(probabilities)
+    rows, probabilities = _predict_candidates(predict, data, cases)
+    labels = np.array([row["label"] for row in rows])
     if data.num_outputs == 1:
-        return rows, *_binary_scores(labels, stacked[:, 0])
-    scores = {"accuracy": accuracy(labels, stacked.argmax(axis=-1), data.num_outputs)}
+        return rows, *_binary_scores(labels, probabilities[:, 0])
+    predicted = probabilities.argmax(axis=-1)
+    scores = {"accuracy": accuracy(labels, predicted, data.num_outputs)}
     if len(set(labels.tolist())) < 2:
         return rows, scores, [_ONE_CLASS]
-    mean, left_out = mean_auc(labels, stacked, data.num_outputs)
+    mean, left_out = mean_auc(labels, probabilities, data.num_outputs)
     notes = [
         f"class {data.classes[k]} is in no case: left out of auc_mean" for k in left_out
     ]
     return rows, {"auc_mean": mean} | scores, notes
+
+
+def _predict_candidates(
+    predict, data: LabelledData, cases: Sequence[Case]
+) -> tuple[list[dict], np.ndarray]:
+    """Rows of scores.csv and probabilities; cases of one candidate become one row."""
+    outputs_of: dict[str, list[np.ndarray]] = {}
+    case_of: dict[str, Case] = {}
+    size, spacing = data.patch_size, data.preparation.spacing
+    starts = range(0, len(cases), _BATCH_SIZE)
+    for start in tqdm(starts, "scoring", leave=False, disable=None):
+        batch = cases[start : start + _BATCH_SIZE]
+        prepared = [data.prepared[case.name] for case in batch]
+        patches = np.stack([one.central_patch(size, spacing) for one in prepared])
+        for case, outputs in zip(batch, predict(patches), strict=True):
+            name = case.candidate or case.name
+            outputs_of.setdefault(name, []).append(outputs)
+            case_of[name] = case
+    means = np.stack([np.mean(outputs, axis=0) for outputs in outputs_of.values()])
+    rows = []
+    for (name, case), outputs in zip(case_of.items(), means.tolist(), strict=True):
+        row = {"case": name, "patient": case.patient, "label": case.label}
+        place = dict(zip("xyz", case.centre or (), strict=False))
+        rows.append(row | _named(outputs) | place)
+    return rows, means
+
+
+def _named(outputs: list[float]) -> dict[str, float]:
+    """The columns of a case's probabilities."""
+    if len(outputs) == 1:
+        return {"probability": outputs[0]}
+    return {f"probability_{k}": p for k, p in enumerate(outputs)}
 
 
 def _binary_scores(labels: np.ndarray, probability: np.ndarray) -> tuple:
@@ -136,7 +155,7 @@ def _score_segmentation(predict, data: LabelledData, cases: Sequence[Case]) -> t
     pooled, paper = OverlapCounts(), PaperIou()
     for case in tqdm(cases, "scoring", leave=False, disable=None):
         prepared = data.prepared[case.name]
-        volume = prepared.image()[..., np.newaxis]
+        volume = prepared.image()
         outputs = predict_tiled(volume, predict, tiling, data.num_outputs)
         spacing = prepared.original_spacing_mm
         if spacing != prepared.spacing_mm:

@@ -14,7 +14,7 @@ from models_genesis_tf.models.heads import check_width
 from models_genesis_tf.models.pretrained import load_pretrained
 from models_genesis_tf.models.saving import read_metadata
 from models_genesis_tf.models.unet3d import trunk_of
-from models_genesis_tf.tasks.base import Split
+from models_genesis_tf.tasks.base import Case, Split
 
 
 def describe_weights(config: FinetuneConfig) -> dict | None:
@@ -85,8 +85,8 @@ def seen_before(config: FinetuneConfig, split: Split) -> list[str]:
       split: The cases.
 
     Returns:
-      One line for each case that validates or tests, or one that says that nothing is
-      known.
+      One line for each case (or scan, of places) that validates or tests, or one that
+      says that nothing is known.
     """
     if config.weights == SCRATCH:
         return []
@@ -98,9 +98,17 @@ def seen_before(config: FinetuneConfig, split: Split) -> list[str]:
         for kind in ("patients", "series")
     )
     scans = {Path(name).name for name in series}
-    return [
-        f"case {case.name} of the {part} part was in pre-training"
+    names = [
+        f"{_what_is_seen(case)} of the {part} part was in pre-training"
         for part in ("valid", "test")
         for case in getattr(split, part)
-        if case.patient in patients or scan_name(case.image) in scans
+        if case.patient in patients or (case.series or scan_name(case.image)) in scans
     ]
+    return list(dict.fromkeys(names))
+
+
+def _what_is_seen(case: Case) -> str:
+    """A case, or the scan that many places are in."""
+    if case.centre is None:
+        return f"case {case.name}"
+    return f"scan {case.series or scan_name(case.image)}"

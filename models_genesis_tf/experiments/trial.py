@@ -18,7 +18,11 @@ from models_genesis_tf.experiments.labelled_data import (
 )
 from models_genesis_tf.experiments.scoring import THRESHOLD, score_model
 from models_genesis_tf.models.heads import build_classifier, build_segmenter
-from models_genesis_tf.models.losses import cross_entropy, segmentation_loss
+from models_genesis_tf.models.losses import (
+    batch_dice_loss,
+    cross_entropy,
+    segmentation_loss,
+)
 from models_genesis_tf.models.saving import save_model
 from models_genesis_tf.pipelines.example_stream import (
     fixed_examples,
@@ -85,7 +89,10 @@ class Trial:
 
     def _make_loop(self) -> EpochLoop:
         config, data = self._config, self._data
-        train, valid = Examples.of(data, self._train), Examples.of(data, self._valid)
+        train, valid = (
+            Examples.of(data, cases, config.balanced)
+            for cases in (self._train, self._valid)
+        )
         places = valid.fixed_places(config.seed)
         trainer = self._make_trainer()
 
@@ -136,6 +143,8 @@ class Trial:
                 config.optimizer, config.learning_rate, self._precision
             )
         loss = _LOSSES[data.task.kind]
+        if config.loss == "dice":
+            loss = batch_dice_loss
         return Trainer(
             model,
             optimizer,
@@ -155,8 +164,10 @@ class Trial:
             "threshold": THRESHOLD,
             "window": data.preparation.window,
             "spacing": data.preparation.spacing,
+            "in_plane_size": data.preparation.in_plane_size,
             "patch_size": list(data.patch_size),
             "channels": data.input_shape[-1],
+            "modalities": list(data.channels),
             "base_filters": stem.filters,
         }
 

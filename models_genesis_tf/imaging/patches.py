@@ -1,8 +1,9 @@
-"""Patches of images: where they start, cutting them out, flipping them."""
+"""Patches of images: where they start, cutting them out, sampling, flipping them."""
 
 from collections.abc import Sequence
 
 import numpy as np
+from scipy import ndimage
 
 
 def draw_patch_start(
@@ -73,6 +74,73 @@ def cut_patch(
         source.append(slice(begin, end))
         target.append(slice(begin - low, max(end, begin) - low))
     patch[tuple(target)] = array[tuple(source)]
+    return patch
+
+
+def box_around(
+    shape: Sequence[int],
+    centre: Sequence[float],
+    patch_size: Sequence[int],
+    scale: Sequence[float],
+) -> tuple[slice, ...]:
+    """Finds what of an array `sample_around` looks at.
+
+    Args:
+      shape: Sides of the array in voxels, without channels.
+      centre: Where the patch's centre is, in voxels of the array.
+      patch_size: Sides of the patch in its own voxels.
+      scale: Side of the patch's voxels in the array's.
+
+    Returns:
+      A slice for each axis; empty where the patch lies outside.
+    """
+    reach = (np.array(patch_size) - 1) / 2 * scale
+    # One voxel more on either side: interpolation fades to the fill there.
+    low = np.floor(np.subtract(centre, reach)).astype(int) - 1
+    high = np.ceil(np.add(centre, reach)).astype(int) + 2
+    ends = zip(
+        np.clip(low, 0, shape).tolist(), np.clip(high, 0, shape).tolist(), strict=True
+    )
+    return tuple(slice(*pair) for pair in ends)
+
+
+def sample_around(
+    array: np.ndarray,
+    centre: Sequence[float],
+    patch_size: Sequence[int],
+    scale: Sequence[float],
+    order: int = 1,
+) -> np.ndarray:
+    """Samples a patch of other voxels around a place.
+
+    Args:
+      array: (x, y, z) or (x, y, z, channel).
+      centre: Where the patch's centre is, in voxels of the array.
+      patch_size: Sides of the patch in its own voxels.
+      scale: Side of the patch's voxels in the array's.
+      order: Of the interpolation: 1 linear, 0 nearest (label maps).
+
+    Returns:
+      float32 patch with all channels; 0 beyond the array.
+    """
+    box = box_around(array.shape[: len(patch_size)], centre, patch_size, scale)
+    part = np.asarray(array[box], np.float32)
+    channels = array.shape[len(patch_size) :]
+    patch = np.zeros((*patch_size, *channels), np.float32)
+    if 0 in part.shape:
+        return patch
+    first = np.subtract(centre, (np.array(patch_size) - 1) / 2 * scale)
+    offset = first - [edge.start for edge in box]
+    for channel in np.ndindex(channels):
+        ndimage.affine_transform(
+            part[(..., *channel)],
+            np.array(scale, float),
+            offset,
+            output=patch[(..., *channel)],
+            output_shape=tuple(patch_size),
+            order=order,
+            mode="grid-constant",
+        )
     return patch
 
 

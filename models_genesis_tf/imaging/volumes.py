@@ -173,6 +173,28 @@ def new_volume(
     return Volume(array, spacing, origin, identity, grid)
 
 
+def world_to_voxel(
+    point: Sequence[float],
+    origin: Sequence[float],
+    direction: Sequence[float],
+    spacing: Sequence[float],
+) -> np.ndarray:
+    """Finds where a place of the world lies in a scan.
+
+    Args:
+      point: World position (LPS), mm.
+      origin: Of the scan, as in `Volume`, and so are the others.
+      direction: Direction cosines.
+      spacing: Distance of voxels, mm.
+
+    Returns:
+      float64 `(3,)`: the place in voxels along x, y and z, where the centre of the
+      first voxel is 0; outside of the scan it is below -0.5 or above its sides - 0.5.
+    """
+    shift = np.subtract(point, origin)
+    return np.linalg.solve(np.reshape(direction, (3, 3)), shift) / spacing
+
+
 def write_volume(path: str | Path, array: np.ndarray, like: Volume) -> None:
     """Writes a mask or volume on the grid that a scan was stored on.
 

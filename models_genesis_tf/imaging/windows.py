@@ -15,8 +15,9 @@ class Window:
     """A range of intensities.
 
     Attributes:
-      name: "ct", "mr", "percentile" or "low,high".
-      low: What becomes 0, in the scan's units; None for a percentile of each scan.
+      name: "ct", "mr", "percentile", "nonzero" or "low,high".
+      low: What becomes 0, in the scan's units; None for a percentile of each scan, or
+        of its voxels that are not 0.
       high: What becomes 1.
     """
 
@@ -29,6 +30,7 @@ WINDOWS = {
     "ct": Window("ct", -1000.0, 1000.0),
     "mr": Window("mr", 0.0, 4000.0),
     "percentile": Window("percentile", None, None),
+    "nonzero": Window("nonzero", None, None),
 }
 
 
@@ -37,7 +39,8 @@ def parse_window(text: str) -> Window:
 
     Args:
       text: "ct" (-1000..1000 HU), "mr" (0..4000), "percentile" (0.5 to 99.5 % of each
-        scan) or two numbers "low,high".
+        scan), "nonzero" (the same of its voxels that are not 0, as of a brain without
+        skull) or two numbers "low,high".
 
     Returns:
       The window.
@@ -87,7 +90,10 @@ def intensity_range(array: np.ndarray, window: Window) -> tuple[float, float]:
     """
     if window.low is not None and window.high is not None:
         return window.low, window.high
-    low, high = np.percentile(sample_voxels(array), _PERCENTILES).tolist()
+    voxels = sample_voxels(array)
+    if window.name == "nonzero":
+        voxels = voxels[voxels != 0] if voxels.any() else voxels
+    low, high = np.percentile(voxels, _PERCENTILES).tolist()
     if low >= high:
         raise InputError(
             "a percentile window takes a scan of more than one intensity. "

@@ -57,6 +57,28 @@ def segmentation_loss(target, probabilities):
     return ops.mean(_cross_entropy(truth, probabilities), axis=voxels) + dice_loss
 
 
+def batch_dice_loss(target, probabilities):
+    """Soft Dice loss of a batch as a whole, the released code's for segmentation.
+
+    It is 1 - (2 sum(p t) + 1) / (sum(p) + sum(t) + 1), with sums over all voxels of all
+    examples and all classes but the background (paper_facts 5.6: smooth 1, flattened
+    over the whole batch). Of a batch that several devices share, each takes its part.
+
+    Args:
+      target: As for `segmentation_loss`.
+      probabilities: The same.
+
+    Returns:
+      float32 (batch,), the loss of the batch for each example.
+    """
+    truth, probabilities = _by_class(target, probabilities)
+    truth, probabilities = truth[..., 1:], probabilities[..., 1:]
+    overlap = ops.sum(probabilities * truth)
+    size = ops.sum(probabilities) + ops.sum(truth)
+    loss = 1 - (2 * overlap + 1) / (size + 1)
+    return ops.broadcast_to(loss, (ops.shape(truth)[0],))
+
+
 def _by_class(target, probabilities):
     """One-hot target and probabilities, float32 (..., classes) with classes >= 2."""
     probabilities = ops.cast(probabilities, "float32")

@@ -5,6 +5,7 @@ The seeded division draws from `default_rng([seed, 7])`, a subset from
 training examples.
 """
 
+import dataclasses
 import hashlib
 import json
 import math
@@ -12,10 +13,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from models_genesis_tf.errors import InputError
+from models_genesis_tf.imaging.volumes import Volume
 
 KINDS = ("classification", "segmentation")
 PARTS = ("train", "valid", "test")
@@ -32,24 +35,80 @@ _SUBSET_STREAM = 6
 _SPLIT_STREAM = 7
 
 
-@dataclass(frozen=True)
+class LabelSource(Protocol):
+    """A label map that is made of something else than an image."""
+
+    def files(self) -> tuple[Path, ...]:
+        """The files that it is made of."""
+
+    def identity(self) -> str:
+        """What, beside the files' contents, the label map follows from; no path."""
+
+    def read(self, image: Path, volume: Volume) -> np.ndarray:
+        """Makes the label map.
+
+        Args:
+          image: File, or folder of a DICOM series, that the volume was read from.
+          volume: What was read from it.
+
+        Returns:
+          Integers `(x, y, z)` of the volume's shape.
+        """
+
+
+@dataclass(frozen=True, slots=True)
 class Case:
-    """One labelled image.
+    """One labelled image, or a place in one.
 
     Attributes:
       name: Unique among the cases of a task.
-      image: File, or folder of a DICOM series.
-      label: File of the label map (segmentation) or index of the class
+      images: For each channel a file, or folder of a DICOM series.
+      label: File or source of the label map (segmentation) or index of the class
         (classification).
       patient: Cases of one patient are never in two parts.
       split: "train", "valid" or "test" where the data say so, else None.
+      centre: World position (LPS) that the patch is cut around, mm; None where the
+        whole image is the case.
+      candidate: In a classification, the cases of one candidate get one score, their
+        mean; None where each case is one.
+      row: Of `.npy` files that hold one case per row, else None.
+      series: Series instance UID of the scan where it is known, which tells whether
+        pre-training saw it under another name.
     """
 
     name: str
-    image: Path
-    label: Path | int
+    images: tuple[Path, ...]
+    label: Path | LabelSource | int
     patient: str
     split: str | None
+    centre: tuple[float, float, float] | None = None
+    candidate: str | None = None
+    row: int | None = None
+    series: str | None = None
+
+    @property
+    def image(self) -> Path:
+        """The image of the first channel."""
+        return self.images[0]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The cases of a task as they were found.
+
+    Attributes:
+      cases: In an order that does not depend on the file system.
+      classes: Names by index, background included; empty where label maps say which
+        there are.
+      label_values: The label maps' values that become each class; None in a
+        classification and where label maps say which there are.
+      notice: What was taken and what left out, for the user.
+    """
+
+    cases: tuple[Case, ...]
+    classes: tuple[str, ...]
+    label_values: tuple[tuple[int, ...], ...] | None
+    notice: str
 
 
 @dataclass(frozen=True)
@@ -67,7 +126,11 @@ class Task:
       patch_size: Sides x, y, z in voxels, or None to choose from the data.
       window: As `imaging.windows.parse_window` reads it.
       spacing: Spacing x, y, z in mm that images are resampled to, or None.
-      how_to_get: Where the data come from.
+      how_to_get: Where the data come from, and what their folder looks like.
+      data_set: Name of the data's folder below `$MODELS_GENESIS_DATA` and `./data`, and
+        of its phantoms; empty where a manifest names the files.
+      in_plane_size: Voxels along x and along y that slices are resized to where no
+        spacing is asked for, or None.
     """
 
     code: str
@@ -81,6 +144,8 @@ class Task:
     window: str
     spacing: tuple[float, float, float] | None
     how_to_get: str
+    data_set: str = ""
+    in_plane_size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -156,6 +221,27 @@ def split_cases(cases: Sequence[Case], seed: int) -> Split:
                 f"{case.patient} in {first} and in {part} (case {case.name})"
             )
     return _fill_empty_parts(cases, part_by_patient, seed)
+
+
+def keep_complete_split(
+    cases: Sequence[Case], published: str
+) -> tuple[tuple[Case, ...], str]:
+    """Keeps a published split where every part has cases, and else drops it.
+
+    Args:
+      cases: With their parts of the published split, or None.
+      published: Which split that is, for the user.
+
+    Returns:
+      The cases, all with their parts or all without; and a notice.
+    """
+    found = {case.split for case in cases}
+    if found == set(PARTS):
+        return tuple(cases), published
+    lacking = [part for part in PARTS if part not in found]
+    reason = f"no case for {' and '.join(lacking)}" if lacking else "cases outside it"
+    free = tuple(dataclasses.replace(case, split=None) for case in cases)
+    return free, f"{published} is not used ({reason})"
 
 
 def draw_subset(
@@ -300,7 +386,7 @@ def _classes_by_patient(cases: Sequence[Case]) -> dict[str, set[int]]:
     """The classes of each patient's cases; none in segmentation."""
     classes: dict[str, set[int]] = {case.patient: set() for case in cases}
     for case in cases:
-        if not isinstance(case.label, Path):
+        if isinstance(case.label, int):
             classes[case.patient].add(case.label)
     return classes
 

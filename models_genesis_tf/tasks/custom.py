@@ -8,7 +8,6 @@ two images share a name, all cases are named by their paths relative to that fol
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +15,14 @@ import numpy as np
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.imaging.volumes import scan_name
 from models_genesis_tf.imaging.windows import parse_window
-from models_genesis_tf.tasks.base import KINDS, PARTS, Case, Task, part_of
+from models_genesis_tf.tasks.base import KINDS, PARTS, Case, Listing, Task, part_of
 from models_genesis_tf.tasks.conditions import (
     Condition,
     as_number,
     parse_label_map,
     parse_where,
 )
-from models_genesis_tf.tasks.manifest_rows import Row, read_rows
+from models_genesis_tf.tasks.table_rows import Row, read_rows
 
 _METRICS = {"classification": "auc", "segmentation": "dice_mean"}
 _HOW_TO_GET = (
@@ -32,28 +31,13 @@ _HOW_TO_GET = (
 )
 
 
-@dataclass(frozen=True)
-class Manifest:
-    """What a manifest says.
-
-    Attributes:
-      cases: In the order of the rows.
-      classes: Names of the classes by index; empty for segmentation.
-      notice: How many rows were taken and left out, for the user.
-    """
-
-    cases: tuple[Case, ...]
-    classes: tuple[str, ...]
-    notice: str
-
-
 def read_manifest(
     path: str | Path,
     kind: str,
     label_column: str = "label",
     label_map: str = "",
     where: str = "",
-) -> Manifest:
+) -> Listing:
     """Reads the cases of a manifest.
 
     Args:
@@ -68,8 +52,8 @@ def read_manifest(
         "n_readers>=3"; rows where one does not hold are left out.
 
     Returns:
-      The cases. Classes are those of the rows that train (all rows, where there is no
-      split), sorted by number or else by name.
+      The cases in the order of the rows. Classes are those of the rows that train (all
+      rows, where there is no split), sorted by number or else by name.
 
     Raises:
       InputError: If the manifest, a row of it (the header is row 1), or a condition is
@@ -86,7 +70,7 @@ def read_manifest(
         )
     conditions, rules = parse_where(where), parse_label_map(label_map)
     needed = ["image", label_column, *(test.column for test in conditions)]
-    rows = read_rows(Path(path), needed)
+    rows = read_rows(Path(path), needed, "manifest")
     rows, labels, notice = _choose(rows, label_column, conditions, rules)
     notice = f"{Path(path).name}: {notice}"
     if not rows:
@@ -105,8 +89,9 @@ def read_manifest(
         row.cell("patient") if "patient" in row.cells else name
         for row, name in zip(rows, names, strict=True)
     ]
-    cases = tuple(map(Case, names, images, targets, patients, splits))
-    return Manifest(cases, classes, notice)
+    channels = [(image,) for image in images]
+    cases = tuple(map(Case, names, channels, targets, patients, splits))
+    return Listing(cases, classes, None, notice)
 
 
 def custom_task(
@@ -203,7 +188,7 @@ def _case_names(rows: Sequence[Row], images: Sequence[Path]) -> list[str]:
         return names
     names = [
         Path(
-            os.path.relpath(image.parent, row.manifest.parent), scan_name(image)
+            os.path.relpath(image.parent, row.table.parent), scan_name(image)
         ).as_posix()
         for row, image in zip(rows, images, strict=True)
     ]

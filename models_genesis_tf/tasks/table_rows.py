@@ -1,4 +1,4 @@
-"""The rows of a csv manifest, which know their numbers for the errors they cause."""
+"""The rows of a csv table, which know their numbers for the errors they cause."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -10,15 +10,15 @@ from models_genesis_tf.errors import InputError
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a manifest.
+    """One row of a table.
 
     Attributes:
-      manifest: The file.
+      table: The file.
       number: Of the row's (last) line; the header is row 1.
       cells: Texts by column, without spaces around.
     """
 
-    manifest: Path
+    table: Path
     number: int
     cells: Mapping[str, str]
 
@@ -33,7 +33,7 @@ class Row:
           The error, to be raised.
         """
         return InputError(
-            f"{rule}. Received: {self.manifest} row {self.number}: {received}"
+            f"{rule}. Received: {self.table} row {self.number}: {received}"
         )
 
     def cell(self, column: str) -> str:
@@ -60,27 +60,28 @@ class Row:
           column: Its column.
 
         Returns:
-          The path, relative to the manifest's folder unless it is absolute.
+          The path, relative to the table's folder unless it is absolute.
 
         Raises:
           InputError: If the cell is empty or the file does not exist.
         """
         text = self.cell(column)
-        path = self.manifest.parent / text
+        path = self.table.parent / text
         if not path.exists():
             raise self.error(
-                "the files of a manifest exist, relative to its folder",
+                "the files of a table exist, relative to its folder",
                 f"{column}={text}",
             )
         return path
 
 
-def read_rows(path: Path, needed: Sequence[str]) -> list[Row]:
-    """Reads all rows of a manifest; blank lines are passed over.
+def read_rows(path: Path, needed: Sequence[str], flag: str = "") -> list[Row]:
+    """Reads all rows of a table; blank lines are passed over.
 
     Args:
       path: A csv file in UTF-8 with a header.
       needed: Columns that have to be there.
+      flag: Name of the flag that gave the path, for errors; empty for none.
 
     Returns:
       The rows, each with one cell for each column of the header.
@@ -89,18 +90,19 @@ def read_rows(path: Path, needed: Sequence[str]) -> list[Row]:
       InputError: If the file cannot be read or has no rows, a column is missing or
         twice there, or a row has more or fewer cells than the header.
     """
-    lines = _read_lines(path)
+    given = f"--{flag}={path}" if flag else str(path)
+    lines = _read_lines(path, given)
     if len(lines) < 2:
         raise InputError(
-            "a manifest has a header and a row for each case. "
-            f"Received: --manifest={path} with {len(lines)} rows"
+            "a table has a header and a row for each case. "
+            f"Received: {given} with {len(lines)} rows"
         )
     (_, header), *lines = lines
     for column in [*needed, *filter(None, header)]:
         if header.count(column) != 1:
             raise InputError(
-                f"a manifest has one column {column}. "
-                f"Received: --manifest={path} with the columns {', '.join(header)}"
+                f"a table has one column {column}. "
+                f"Received: {given} with the columns {', '.join(header)}"
             )
     rows = []
     for number, cells in lines:
@@ -114,7 +116,7 @@ def read_rows(path: Path, needed: Sequence[str]) -> list[Row]:
     return rows
 
 
-def _read_lines(path: Path) -> list[tuple[int, list[str]]]:
+def _read_lines(path: Path, given: str) -> list[tuple[int, list[str]]]:
     """The rows that are not blank, with their numbers."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
@@ -125,10 +127,10 @@ def _read_lines(path: Path) -> list[tuple[int, list[str]]]:
                 ]
             except csv.Error as error:
                 raise Row(path, reader.line_num, {}).error(
-                    "a manifest is a csv file", str(error)
+                    "a table is a csv file", str(error)
                 ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
-            f"--manifest is a csv file in UTF-8. Received: --manifest={path} ({error})"
+            f"a table is a csv file in UTF-8. Received: {given} ({error})"
         ) from error
     return [(number, cells) for number, cells in lines if any(cells)]

@@ -1,0 +1,112 @@
+"""Synthetic chest CTs in LIDC-IDRI's layout.
+
+As the downloader of the Cancer Imaging Archive writes it: folders of patients, studies
+and series, with a DICOM file for each slice and, beside them, an XML file of the four
+readers' marks. Every eleventh scan is the second one of the patient before; the real
+set has 1,018 scans of 1,010 patients. Beside the layout there is `nodules.csv`: centre,
+world mm, and diameter of each nodule as it was drawn, for checks alone.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from models_genesis_tf.errors import InputError
+from models_genesis_tf.imaging.volumes import Volume, new_volume
+from models_genesis_tf.phantoms.dicom_series import SeriesNames, draw_uid, write_series
+from models_genesis_tf.phantoms.lidc_readings import draw_readings, write_readings
+from models_genesis_tf.phantoms.marker import marked
+from models_genesis_tf.phantoms.tables import write_table
+from models_genesis_tf.phantoms.thorax import Thorax, draw_body, draw_thorax
+
+SIZE = (120, 120, 60)
+MIN_SIZE = (80, 80, 40)
+TABLE = "nodules.csv"
+_COLUMNS = ("patient", "seriesuid", "coordX", "coordY", "coordZ", "diameter_mm")
+_STREAM = 15
+
+
+def write(
+    output_dir: str | Path,
+    cases: int,
+    seed: int = 0,
+    size: tuple[int, int, int] = SIZE,
+) -> None:
+    """Writes cases; the table comes last.
+
+    Args:
+      output_dir: Folder to write to; an earlier attempt at the same set is replaced.
+      cases: Number of scans.
+      seed: From which all cases follow; case k does not depend on `cases`.
+      size: Voxels along x, y and z, of about 1.3 x 1.3 x 2.1 mm.
+
+    Raises:
+      InputError: If the scans would be too small to show nodules, or the folder holds
+        anything else than these.
+    """
+    if any(side < least for side, least in zip(size, MIN_SIZE, strict=True)):
+        raise InputError(
+            f"a phantom has {'x'.join(map(str, MIN_SIZE))} voxels or more. "
+            f"Received: {'x'.join(map(str, size))}"
+        )
+    output_dir = Path(output_dir)
+    with marked(output_dir, "lidc", cases, seed):
+        (output_dir / TABLE).unlink(missing_ok=True)
+        numbers = tqdm(range(cases), "phantoms", unit="scan", disable=None)
+        rows = [
+            row for case in numbers for row in _write_case(output_dir, seed, case, size)
+        ]
+        write_table(output_dir / TABLE, _COLUMNS, rows)
+
+
+def _write_case(
+    output_dir: Path, seed: int, case: int, size: tuple[int, int, int]
+) -> list[tuple]:
+    """Writes a scan and its readings; gives its rows of the table."""
+    patient = _patient_of(case)
+    body = draw_body(np.random.default_rng([seed, _STREAM, patient, 0]))
+    rng = np.random.default_rng([seed, _STREAM, case, 1])
+    thorax = draw_thorax(rng, body, size)
+    half = np.array(size) * body.spacing / 2
+    middle = np.array((70 * body.side, 0, 0)) + rng.uniform((-9, -9, -220), (9, 9, -90))
+    volume = new_volume(thorax.array, body.spacing, (middle - half).round(2))
+    names = _draw_names(rng, f"LIDC-IDRI-{patient + 1:04d}", size[2])
+    folder = output_dir.joinpath(names.patient, *_folders(names))
+    folder.mkdir(parents=True, exist_ok=True)
+    write_series(folder, volume, names)
+    heights = volume.origin[2] + np.arange(size[2]) * volume.spacing[2]
+    readings = draw_readings(rng, thorax)
+    write_readings(folder / f"{case + 1:03d}.xml", readings, names, heights, rng)
+    return _rows(thorax, volume, names)
+
+
+def _patient_of(case: int) -> int:
+    """Of eleven scans in a row the last two are one patient's."""
+    return 10 * (case // 11) + min(case % 11, 9)
+
+
+def _draw_names(rng: np.random.Generator, patient: str, depth: int) -> SeriesNames:
+    return SeriesNames(
+        patient=patient,
+        study=draw_uid(rng),
+        series=draw_uid(rng),
+        frame=draw_uid(rng),
+        number=int(rng.integers(3000, 4000)),
+        slices=[draw_uid(rng) for _ in range(depth)],
+    )
+
+
+def _folders(names: SeriesNames) -> tuple[str, str]:
+    """Of the study and the series: date or number, and the end of the UID."""
+    study = f"01-01-2000-NA-NA-{names.study[-5:]}"
+    return study, f"{names.number}.000000-NA-{names.series[-5:]}"
+
+
+def _rows(thorax: Thorax, volume: Volume, names: SeriesNames) -> list[tuple]:
+    rows = []
+    for nodule in thorax.nodules:
+        centre = volume.origin + nodule.centre * volume.spacing
+        place = [f"{value:.3f}" for value in centre]
+        rows.append((names.patient, names.series, *place, f"{nodule.diameter:.2f}"))
+    return rows

@@ -1,0 +1,143 @@
+"""The target tasks by their codes: what each is, its recipe, its cases.
+
+The recipes are the released configurations (paper_facts 4.2): Adam at 0.001 whatever
+they say of the rate, which is not used there; halving after 6 epochs; no augmentation
+on line. The released classifications trained on patches augmented beforehand, in ways
+that are not published; flips stand in for that.
+"""
+
+import dataclasses
+from pathlib import Path
+
+from models_genesis_tf.config import SCRATCH, FinetuneConfig
+from models_genesis_tf.errors import InputError
+from models_genesis_tf.imaging.windows import parse_window
+from models_genesis_tf.tasks import bms, ecc, lcs, ncc, ncs
+from models_genesis_tf.tasks.base import Listing, Task
+from models_genesis_tf.tasks.custom import custom_task, read_manifest
+
+PUBLISHED = {
+    task.code: task for task in (ncc.TASK, ncs.TASK, ecc.TASK, lcs.TASK, bms.TASK)
+}
+TASKS = ("custom", *PUBLISHED)
+# Settings that one task alone knows.
+OWN_SETTINGS = {
+    "custom": ("manifest", "label_column", "label_map", "where"),
+    "ecc": ("fold",),
+    "ncs": ("min_readers",),
+    "lcs": ("lesions_are_liver",),
+    "bms": ("modalities",),
+}
+_CLASSIFICATION = {"balanced": True}
+_SEGMENTATION = {"loss": "dice", "flip_axes": ()}
+_RECIPES = {
+    "ncc": _CLASSIFICATION | {"batch_size": 24, "stop_patience": 10},
+    "ncs": _SEGMENTATION | {"batch_size": 16, "stop_patience": 50},
+    "ecc": _CLASSIFICATION | {"batch_size": 24, "stop_patience": 38},
+    "lcs": _SEGMENTATION | {"batch_size": 16, "stop_patience": 20},
+    "bms": _SEGMENTATION
+    | {"batch_size": 16, "stop_patience": 30, "modalities": bms.DEFAULT_MODALITIES},
+}
+# What a network learns from phantoms in minutes on two cores.
+_DEMONSTRATION = {
+    "base_filters": 4,
+    "batch_size": 4,
+    "trials": 1,
+    "bn_momentum": 0.9,
+    "reduce_patience": 10,
+    "loss": "auto",
+}
+_DEMONSTRATIONS = {
+    "ncc": {"epochs": 10},
+    "ncs": {"epochs": 10},
+    "ecc": {"epochs": 10},
+    "lcs": {"epochs": 10},
+    "bms": {"epochs": 10},
+}
+
+
+def recipe(code: str) -> FinetuneConfig:
+    """The settings of a task unless others are asked for.
+
+    Args:
+      code: One of `TASKS`.
+
+    Returns:
+      The released configuration of a published task.
+    """
+    if code not in PUBLISHED:
+        return FinetuneConfig(task=code)
+    task = PUBLISHED[code]
+    return FinetuneConfig(
+        task=code,
+        kind=task.kind,
+        window=task.window,
+        spacing=task.spacing,
+        patch_size=task.patch_size,
+        trials=10,
+        bn_momentum=0.99,
+        epochs=10_000,
+        reduce_patience=6,
+        **_RECIPES[code],
+    )
+
+
+def demonstrate(config: FinetuneConfig, weights: str) -> FinetuneConfig:
+    """Makes a recipe one for phantoms and two cores.
+
+    Args:
+      config: The recipe.
+      weights: What the network starts from; its width stays then.
+
+    Returns:
+      The settings of a demonstration.
+    """
+    settings = _DEMONSTRATION | _DEMONSTRATIONS[config.task]
+    if weights != SCRATCH:
+        settings["base_filters"] = None
+    return dataclasses.replace(config, **settings)
+
+
+def list_task(config: FinetuneConfig) -> tuple[Task, Listing]:
+    """Lists the cases of a task; no voxel is read.
+
+    Args:
+      config: The settings.
+
+    Returns:
+      The task as these settings change it, and its cases.
+
+    Raises:
+      InputError: If the data are not as the task describes them.
+    """
+    view = {"window": config.window, "spacing": config.spacing}
+    view["patch_size"] = config.patch_size
+    if config.task not in PUBLISHED:
+        listing = read_manifest(
+            config.manifest,
+            config.kind,
+            config.label_column,
+            config.label_map,
+            config.where,
+        )
+        return custom_task(config.kind, **view), listing
+    task = dataclasses.replace(PUBLISHED[config.task], **view)
+    parse_window(config.window)
+    folder = Path(config.data_dir)
+    if not folder.is_dir():
+        raise InputError(
+            f"--data_dir is an existing folder. Received: {folder}. {task.how_to_get}"
+        )
+    return task, _list_published(config, folder)
+
+
+def _list_published(config: FinetuneConfig, folder: Path) -> Listing:
+    if config.task == "ncc":
+        return ncc.list_cases(folder)
+    if config.task == "ncs":
+        return ncs.list_cases(folder, config.seed, config.min_readers)
+    if config.task == "ecc":
+        return ecc.list_cases(folder, config.seed, config.fold)
+    if config.task == "lcs":
+        return lcs.list_cases(folder, config.lesions_are_liver)
+    return bms.list_cases(folder, config.modalities)
