@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from models_genesis_tf.evaluation.classification_metrics import auc
 from models_genesis_tf.phantoms import chest
 from models_genesis_tf.phantoms.chest import Chest, draw_chest
 
@@ -267,3 +268,25 @@ def test_places_near_nodules_are_left_out_and_no_others(twins):
     for place in left_out:
         gaps = [np.linalg.norm(place - n.centre) - n.diameter / 2 for n in nodules]
         assert min(gaps) <= 8
+
+
+@pytest.mark.slow
+def test_mean_density_does_not_tell_nodules_from_decoys():
+    """Of cubes of 7, 13 and 33 mm around them, over eight patients."""
+    labels, means = [], {3: [], 6: [], 16: []}
+    for case in range(8):
+        chest = draw_chest(np.random.default_rng([0, 6, case]), (128, 128, 64))
+        places = [nodule.centre for nodule in chest.nodules]
+        labels += [1] * len(places) + [0] * len(chest.decoys)
+        middle = (np.array(chest.array.shape) - 1) / 2
+        for place in [*places, *chest.decoys]:
+            voxel = np.round(place / chest.spacing + middle).astype(int)
+            for reach, values in means.items():
+                half = np.maximum(1, np.round(np.divide(reach, chest.spacing)))
+                low = np.maximum(voxel - half, 0).astype(int)
+                high = (voxel + half + 1).astype(int)
+                box = tuple(map(slice, low, high))
+                values.append(np.clip(chest.array[box], -1000, 1000).mean())
+    for values in means.values():
+        area = auc(np.array(labels), np.array(values))
+        assert max(area, 1 - area) < 0.7

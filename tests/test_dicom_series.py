@@ -1,5 +1,8 @@
 """A series of DICOM files says what it is and gives back the volume."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -66,6 +69,26 @@ def test_files_carry_the_tags_of_a_ct(written):
     # Pixel spacing names the distance of rows first.
     assert [float(part) for part in tags["0028|0030"].split("\\")] == [1.3, 0.7]
     assert float(tags["0018|0050"]) == 2.5
+
+
+def test_bytes_do_not_depend_on_what_the_process_has_read_before(tmp_path):
+    script = """
+import pathlib, sys
+import numpy as np
+from models_genesis_tf.imaging.volumes import new_volume, read_volume
+from models_genesis_tf.phantoms.dicom_series import SeriesNames, write_series
+names = SeriesNames("P", "2.25.11", "2.25.12", "2.25.13", 1, ["2.25.1", "2.25.2"])
+volume = new_volume(np.zeros((4, 4, 2), np.int16), (0.7, 1.3, 2.13))
+written = []
+for _ in range(2):
+    folder = pathlib.Path(sys.argv[1])
+    write_series(folder, volume, names)
+    written.append([path.read_bytes() for path in sorted(folder.glob("*.dcm"))])
+    read_volume(folder)
+assert written[0] == written[1]
+"""
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    subprocess.run(command, check=True)  # a process that has read nothing yet
 
 
 def test_uids_are_numbers_of_128_bits_below_2_25():

@@ -26,6 +26,8 @@ from models_genesis_tf.phantoms.trees import grow_tree
 AIR, FAT, MUSCLE, BLOOD, LUNG = -1000.0, -100.0, 45.0, 40.0, -860.0  # HU
 _FIELD_OF_VIEW = 360.0  # mm in plane
 _HEIGHT = 310.0  # mm along z
+_NODULE = 3.0  # mm, the standard deviation of what looks like one
+_PLACES = 450  # that are looked at for decoys
 _COLLAR_BONE = ((18.0, -56.0, 116.0), (78.0, -42.0, 132.0))  # mm, the left one's ends
 
 
@@ -50,7 +52,8 @@ class Chest:
       array: int16 `(x, y, z)`, HU.
       spacing: mm along x, y and z.
       nodules: What is in the lungs.
-      decoys: `(n, 3)` places in the lungs that are no nodules, mm from the middle.
+      decoys: `(n, 3)` places in the lungs that are no nodules but as dense, mostly
+        vessels and where they cross, mm from the middle.
     """
 
     array: np.ndarray
@@ -92,7 +95,8 @@ def draw_chest(rng: np.random.Generator, size: tuple[int, int, int]) -> Chest:
     _paint_trees(canvas, lungs, rng)
     nodules = _paint_nodules(canvas, lungs, rng)
     # Lumps rise to 0.6 of a nodule's radius, less than the gap of 8 mm.
-    decoys = _clear_of(nodules, _places_in(lungs, canvas, rng), 8)[:16]
+    places = _clear_of(nodules, _places_in(lungs, canvas, rng), 8)
+    decoys = _densest(places[:_PLACES], canvas)[:16]
     values = ndimage.gaussian_filter(canvas.values, (0.55, 0.55, 0.4))
     values += _scanner_noise(size, rng)
     array = np.clip(np.round(values), -1024, 3071).astype(np.int16)
@@ -328,6 +332,15 @@ def _clear_of(nodules: Iterable[Nodule], places: np.ndarray, gap: float) -> np.n
         distance = np.linalg.norm(places - nodule.centre, axis=1)
         places = places[distance > nodule.diameter / 2 + gap]
     return places
+
+
+def _densest(places: np.ndarray, canvas: Canvas) -> np.ndarray:
+    """Sorts places by how dense what surrounds them is, the densest first."""
+    widths = [_NODULE / step for step in canvas.spacing]
+    density = ndimage.gaussian_filter(canvas.values, widths)
+    voxels = places / canvas.spacing + (np.array(density.shape) - 1) / 2
+    values = density[tuple(np.round(voxels).astype(int).T)]
+    return places[np.argsort(-values, kind="stable")]
 
 
 def _places_in(

@@ -42,7 +42,7 @@ def draw_uid(rng: np.random.Generator) -> str:
     Returns:
       The UID.
     """
-    return "2.25." + "".join(str(digit) for digit in rng.integers(1, 10, 36))
+    return "2.25." + "".join(str(digit) for digit in rng.integers(1, 10, 37))
 
 
 def write_series(folder: Path, volume: Volume, names: SeriesNames) -> None:
@@ -84,6 +84,8 @@ def _tags(volume: Volume, names: SeriesNames, row: int, number: int) -> dict[str
         "0010|0020": names.patient,
         "0018|0015": "CHEST",
         "0018|0050": f"{volume.spacing[2]:.6f}",  # slice thickness
+        # GDCM adds it of its own accord, but only once the process has read a series.
+        "0018|0088": f"{volume.spacing[2]:.6g}",  # spacing between slices
         "0018|5100": "HFS",  # patient position
         "0020|000d": names.study,
         "0020|000e": names.series,
