@@ -28,14 +28,8 @@ from models_genesis_tf.tasks.catalogue import PUBLISHED, demonstrate, recipe
 _DEFAULT = FinetuneConfig()
 # What says where and how a run is computed, not what: it goes on on another machine.
 _MAY_CHANGE = (
-    "output_dir",
-    "cache_dir",
-    "manifest",
-    "data_dir",
-    "strategy",
-    "cross_device_ops",
-    "jit_compile",
-    "checkpoint_every",
+    *("output_dir", "cache_dir", "manifest", "data_dir"),
+    *("strategy", "cross_device_ops", "jit_compile", "checkpoint_every"),
 )
 
 task_flags.define_task_flags(_DEFAULT)
@@ -83,9 +77,7 @@ def _configure(code: str, data: data_folders.DataFolder | None) -> FinetuneConfi
     usual = recipe(code)
     if data and data.demonstration:
         usual = demonstrate(usual, flags.FLAGS.weights)
-    run_flags.use_training_defaults(usual)
-    task_flags.use_task_defaults(usual)
-    config = task_flags.task_config(run_flags.training_config(usual))
+    config = task_flags.run_config(usual)
     return dataclasses.replace(config, data_dir=str(data.path)) if data else config
 
 

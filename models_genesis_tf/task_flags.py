@@ -23,6 +23,7 @@ _AS_GIVEN = (
     *("weights", "trials", "train_fraction", "score_split", "seed"),
 )
 _LOSSES = ("auto", "dice")
+_LISTS = ("spacing", "patch_size", "modalities", "flip_axes")
 
 # A flag defined here belongs to the command that asked for it, in its --help too.
 flags.disclaim_key_flags()
@@ -161,12 +162,25 @@ def _define_published(default: FinetuneConfig) -> None:
     )
 
 
-def use_task_defaults(config: FinetuneConfig) -> None:
-    """Gives the task flags a task's own defaults; what was given stays.
+def run_config(usual: FinetuneConfig) -> FinetuneConfig:
+    """Makes the settings of a run of a task's recipe and the flags that were given.
 
     Args:
-      config: As from `catalogue.recipe`.
+      usual: As from `catalogue.recipe` or `catalogue.demonstrate`.
+
+    Returns:
+      The settings; of the data of a published task, the folder as it was given.
+
+    Raises:
+      InputError: If a value breaks its rule, or belongs to another task.
     """
+    run_flags.use_training_defaults(usual)
+    _use_task_defaults(usual)
+    return _task_config(run_flags.training_config(usual))
+
+
+def _use_task_defaults(config: FinetuneConfig) -> None:
+    """Gives the task flags a task's own defaults; what was given stays."""
     names = ("trials", "balanced", "loss", "window", "spacing", "patch_size")
     for name in (*names, "modalities", "flip_axes"):
         value = getattr(config, name)
@@ -176,22 +190,8 @@ def use_task_defaults(config: FinetuneConfig) -> None:
             flags.FLAGS.set_default(name, value)
 
 
-_LISTS = ("spacing", "patch_size", "modalities", "flip_axes")
-
-
-def task_config(config: FinetuneConfig) -> FinetuneConfig:
-    """Puts the task flags' values and --seed into settings.
-
-    Args:
-      config: The settings but for these: the task's recipe with training flags.
-
-    Returns:
-      All settings of a run; of the data of a published task, the folder as it was
-      given.
-
-    Raises:
-      InputError: If a value breaks its rule, or belongs to another task.
-    """
+def _task_config(config: FinetuneConfig) -> FinetuneConfig:
+    """Puts the task flags' values and --seed into settings."""
     values = flags.FLAGS
     if values.weights != SCRATCH and not Path(values.weights).is_file():
         raise InputError(f"--weights is scratch or a file. Received: {values.weights}")

@@ -8,8 +8,9 @@ import pytest
 
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.tasks import bms
-from models_genesis_tf.tasks.base import PARTS, split_cases
+from models_genesis_tf.tasks.base import PARTS
 from models_genesis_tf.tasks.label_maps import to_classes
+from models_genesis_tf.tasks.splits import split_cases
 
 SCANS = ("flair", "t1", "t1ce", "t2", "seg")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from absl import flags
 
-from models_genesis_tf import finetune, run_flags, task_flags
+from models_genesis_tf import finetune, task_flags
 from models_genesis_tf.config import SCRATCH, FinetuneConfig
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.tasks.catalogue import (
@@ -60,10 +60,7 @@ def parsed(monkeypatch):
     def parse(*arguments: str) -> FinetuneConfig:
         flags.FLAGS.unparse_flags()
         flags.FLAGS(["finetune", *arguments])
-        usual = recipe(flags.FLAGS.task)
-        run_flags.use_training_defaults(usual)
-        task_flags.use_task_defaults(usual)
-        return task_flags.task_config(run_flags.training_config(usual))
+        return task_flags.run_config(recipe(flags.FLAGS.task))
 
     holders = flags.FLAGS.get_key_flags_for_module(finetune)
     before = {holder.name: (holder.value, holder.default) for holder in holders}

@@ -36,7 +36,7 @@ def _room(path: Path) -> str:
 
 def _imports(path: Path) -> list[str]:
     names = []
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -45,7 +45,7 @@ def _imports(path: Path) -> list[str]:
 
 
 def _public_functions(path: Path) -> list[ast.FunctionDef]:
-    nodes = ast.parse(path.read_text()).body
+    nodes = ast.parse(path.read_text(encoding="utf-8")).body
     classes = [node for node in nodes if isinstance(node, ast.ClassDef)]
     nodes += [inner for outer in classes for inner in outer.body]
     return [
@@ -80,7 +80,7 @@ def test_tensorflow_and_flags_stay_in_their_rooms(path):
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
 def test_no_global_random_state(path):
-    used = re.findall(r"np\.random\.(\w+)", path.read_text())
+    used = re.findall(r"np\.random\.(\w+)", path.read_text(encoding="utf-8"))
     assert set(used) <= {"Generator", "default_rng"}, path
     assert "random" not in _imports(path), path
 
@@ -99,7 +99,9 @@ def test_text_is_read_and_written_as_utf_8_whatever_the_locale(path):
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
 def test_public_functions_document_the_arguments_they_take(path):
-    assert ast.get_docstring(ast.parse(path.read_text())), f"{path} says nothing"
+    assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), (
+        f"{path} says nothing"
+    )
     for function in _public_functions(path):
         text = ast.get_docstring(function)
         assert text, f"{path.name}: {function.name} has no docstring"
@@ -118,4 +120,4 @@ def test_public_functions_document_the_arguments_they_take(path):
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
 def test_entry_points_are_thin(path):
     if _room(path) not in ORDER and path.parent == PACKAGE:
-        assert len(path.read_text().splitlines()) <= 150, path
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= 150, path

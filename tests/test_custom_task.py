@@ -5,9 +5,10 @@ from collections import Counter
 import pytest
 
 from models_genesis_tf.errors import InputError
-from models_genesis_tf.tasks.base import Task, split_cases
+from models_genesis_tf.tasks.base import Task
 from models_genesis_tf.tasks.conditions import parse_label_map, parse_where
 from models_genesis_tf.tasks.custom import custom_task, read_manifest
+from models_genesis_tf.tasks.splits import split_cases
 
 PARTS = ("train", "train", "valid", "test")
 

@@ -7,7 +7,8 @@ import pytest
 
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.tasks import ecc
-from models_genesis_tf.tasks.base import PARTS, split_cases
+from models_genesis_tf.tasks.base import PARTS
+from models_genesis_tf.tasks.splits import split_cases
 
 HEADER = "file,patient,candidate,label"
 

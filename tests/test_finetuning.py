@@ -25,7 +25,7 @@ from models_genesis_tf.models.losses import segmentation_loss
 from models_genesis_tf.models.saving import read_metadata, save_model
 from models_genesis_tf.models.unet3d import build_unet3d
 from models_genesis_tf.pipelines.example_stream import training_examples
-from models_genesis_tf.tasks.base import draw_subset, split_sha256, subset_sha256
+from models_genesis_tf.tasks.splits import draw_subset, split_sha256, subset_sha256
 from models_genesis_tf.training.batch_statistics import recalibrate
 from models_genesis_tf.training.loop import Trainer
 from tests.manifests import (

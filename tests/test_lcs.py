@@ -9,8 +9,9 @@ import SimpleITK as sitk
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.imaging.volumes import new_volume, read_volume, write_volume
 from models_genesis_tf.tasks import lcs
-from models_genesis_tf.tasks.base import PARTS, Case, split_cases
+from models_genesis_tf.tasks.base import PARTS, Case
 from models_genesis_tf.tasks.label_maps import read_label, to_classes
+from models_genesis_tf.tasks.splits import split_cases
 
 
 def _touch(path: Path) -> None:

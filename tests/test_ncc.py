@@ -10,8 +10,9 @@ import SimpleITK as sitk
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.imaging.volumes import read_volume
 from models_genesis_tf.tasks import ncc
-from models_genesis_tf.tasks.base import PARTS, split_cases
+from models_genesis_tf.tasks.base import PARTS
 from models_genesis_tf.tasks.case_arrays import voxel_of
+from models_genesis_tf.tasks.splits import split_cases
 
 UID = "1.3.6.1.4.1.14519.5.2.1.6279.6001.100225287222365663678666836860"
 # The form of the owner's file, typed by hand.

@@ -11,7 +11,8 @@ import SimpleITK as sitk
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.imaging.volumes import read_volume, world_to_voxel
 from models_genesis_tf.tasks import ncs
-from models_genesis_tf.tasks.base import Case, split_cases
+from models_genesis_tf.tasks.base import Case
+from models_genesis_tf.tasks.splits import split_cases
 
 SPACING = (0.7, 0.8, 2.5)
 ORIGIN = np.array([-20.0, 30.0, -400.0])

@@ -10,7 +10,8 @@ from models_genesis_tf.config import FinetuneConfig, PretrainConfig
 from models_genesis_tf.experiments.starting_weights import describe_weights, seen_before
 from models_genesis_tf.models.saving import save_model
 from models_genesis_tf.models.unet3d import build_unet3d
-from models_genesis_tf.tasks.base import Case, Split
+from models_genesis_tf.tasks.base import Case
+from models_genesis_tf.tasks.splits import Split
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ def _draw(k: int):
 
 @pytest.fixture(scope="module")
 def drawn() -> list:
-    return [_draw(k) for k in range(10)]
+    return [_draw(k) for k in range(8)]
 
 
 def _crop(thorax, centre) -> tuple[slice, ...]:

@@ -114,7 +114,11 @@ class Contest:
     @property
     def title(self) -> str:
         """The task for people, with what is not as usual."""
-        name = self.run.data or self.run.task.upper()
+        name = self.run.task.upper()
+        if self.run.task == "custom":
+            name = self.run.data
+        elif self.run.data:
+            name += f" ({self.run.data})"
         name += ", 2D" if self.run.dimension == 2 else ""
         return name + (", validation" if self.run.score_split == "valid" else "")
 

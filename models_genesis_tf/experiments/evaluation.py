@@ -10,7 +10,7 @@ from models_genesis_tf.experiments.finetuning import summarise
 from models_genesis_tf.experiments.labelled_data import load_labelled_data
 from models_genesis_tf.experiments.scoring import score_model
 from models_genesis_tf.experiments.trial import cases_to_score
-from models_genesis_tf.tasks.base import split_sha256
+from models_genesis_tf.tasks.splits import split_sha256
 
 
 def evaluate(

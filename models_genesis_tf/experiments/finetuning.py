@@ -30,7 +30,7 @@ from models_genesis_tf.experiments.trial import Trial
 from models_genesis_tf.models.precision import choose_precision, read_cpu_features
 from models_genesis_tf.models.saving import read_metadata
 from models_genesis_tf.phantoms.marker import is_phantom
-from models_genesis_tf.tasks.base import split_sha256
+from models_genesis_tf.tasks.splits import split_sha256
 from models_genesis_tf.training import strategy
 
 

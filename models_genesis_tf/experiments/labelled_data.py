@@ -8,12 +8,13 @@ import numpy as np
 from tqdm import tqdm
 
 from models_genesis_tf.config import FinetuneConfig
-from models_genesis_tf.tasks.base import Listing, Split, Task, split_cases
+from models_genesis_tf.tasks.base import Listing, Task
 from models_genesis_tf.tasks.case_arrays import Preparation
 from models_genesis_tf.tasks.catalogue import list_task
 from models_genesis_tf.tasks.label_maps import LabelValues, find_label_values
 from models_genesis_tf.tasks.preparation import choose_patch_size, prepare_cases
 from models_genesis_tf.tasks.prepared_case import PreparedCase
+from models_genesis_tf.tasks.splits import Split, split_cases
 
 _BATCH_SIZE = 4
 

@@ -5,14 +5,21 @@ the reading of the rest.
 """
 
 import csv
+import dataclasses
 import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from models_genesis_tf.config import HOW_IT_RUNS, LEARNING_RATES, SCRATCH
+from models_genesis_tf.config import (
+    HOW_IT_RUNS,
+    LEARNING_RATES,
+    SCRATCH,
+    FinetuneConfig,
+)
 from models_genesis_tf.errors import InputError
+from models_genesis_tf.tasks.catalogue import OWN_SETTINGS, PUBLISHED, recipe
 
 _MAX_DEPTH = 4
 # What lies beside runs and is none.
@@ -20,7 +27,7 @@ _BESIDE_RUNS = ("prepared", "sweep.toml", "sweep.log")
 # Settings that tell runs of one arm, or arms, apart; all others are the budget.
 _NO_BUDGET = (
     *("weights", "trials", "seed", "train_fraction", "base_filters", "patch_size"),
-    *("task", "kind", "manifest", "label_column", "label_map", "where"),
+    *("task", "kind", "manifest", "label_column", "label_map", "where", "data_dir"),
     *HOW_IT_RUNS,
 )
 
@@ -222,7 +229,7 @@ def _understand(
     run = RunScores(
         folder=folder,
         task=results["task"],
-        data=_describe_data(settings) if results["task"] == "custom" else "",
+        data=_describe_data(settings),
         kind=results["kind"],
         dimension=results["dimension"],
         synthetic=results["synthetic"],
@@ -267,7 +274,8 @@ def _read_trials(
 
 def _budget(results: dict, record: dict) -> dict:
     """What has to be equal in all arms of a comparison."""
-    settings = record["settings"]
+    # A setting that a run did not know yet had its default.
+    settings = dataclasses.asdict(FinetuneConfig()) | record["settings"]
     budget = {name: value for name, value in settings.items() if name not in _NO_BUDGET}
     if budget["learning_rate"] is None:
         budget["learning_rate"] = LEARNING_RATES[budget["optimizer"]]
@@ -282,13 +290,27 @@ def _budget(results: dict, record: dict) -> dict:
 
 
 def _describe_data(settings: dict) -> str:
-    """What a manifest's task is called."""
+    """What a manifest's task is called, or what is unusual in a published one."""
+    usual = dataclasses.asdict(recipe(settings["task"]))
+    if settings["task"] in PUBLISHED:
+        own = OWN_SETTINGS.get(settings["task"], ())
+        values = {name: settings.get(name, usual[name]) for name in own}
+        return ", ".join(
+            f"{name} {_plain(value)}"
+            for name, value in values.items()
+            if _plain(value) != _plain(usual[name])
+        )
     manifest = Path(settings["manifest"])
     name = f"{manifest.parent.name}/{manifest.name}".lstrip("/")
     column = settings["label_column"]
     parts = [] if column == "label" else [column]
     parts += [text for name in ("label_map", "where") if (text := settings[name])]
     return f"{name} ({', '.join(parts)})" if parts else name
+
+
+def _plain(value: object) -> str:
+    """A setting as text; JSON turns tuples into lists."""
+    return ",".join(value) if isinstance(value, list | tuple) else str(value)
 
 
 def read_history(folder: Path) -> tuple[list[int], list[float]]:

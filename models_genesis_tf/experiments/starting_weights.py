@@ -14,7 +14,8 @@ from models_genesis_tf.models.heads import check_width
 from models_genesis_tf.models.pretrained import load_pretrained
 from models_genesis_tf.models.saving import read_metadata
 from models_genesis_tf.models.unet3d import trunk_of
-from models_genesis_tf.tasks.base import Case, Split
+from models_genesis_tf.tasks.base import Case
+from models_genesis_tf.tasks.splits import Split
 
 
 def describe_weights(config: FinetuneConfig) -> dict | None:

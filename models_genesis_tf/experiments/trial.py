@@ -28,7 +28,8 @@ from models_genesis_tf.pipelines.example_stream import (
     fixed_examples,
     training_examples,
 )
-from models_genesis_tf.tasks.base import Case, draw_subset, subset_sha256
+from models_genesis_tf.tasks.base import Case
+from models_genesis_tf.tasks.splits import draw_subset, subset_sha256
 from models_genesis_tf.training import strategy
 from models_genesis_tf.training.loop import Trainer
 from models_genesis_tf.training.optimizers import make_optimizer

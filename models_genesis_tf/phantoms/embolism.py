@@ -247,7 +247,7 @@ def _paint_vein(canvas: Canvas, vessel: _Vessel, rng) -> None:
 def _move(canvas: Canvas, place: np.ndarray) -> None:
     """Brings a place to the middle."""
     shift = -place / _STEP
-    canvas.values[:] = ndimage.shift(canvas.values, shift, order=1, mode="nearest")
+    canvas.values[:] = ndimage.shift(canvas.values, shift, order=0, mode="nearest")
 
 
 def _cover(depth: np.ndarray) -> np.ndarray:

@@ -53,13 +53,13 @@ def draw_glioma(rng: np.random.Generator, grade: str) -> Glioma:
     """
     high = grade == "HGG"
     side = rng.choice((-1, 1))
-    core = rng.uniform(11, 19) if high else rng.uniform(12, 20)
+    core = rng.uniform(12, 20) if high else rng.uniform(13, 20)
     return Glioma(
         grade=grade,
         centre=np.array((side, 1, 1)) * rng.uniform((22, -48, 0), (44, 48, 44)),
         stretch=rng.uniform(0.8, 1.25, 3),
         core=core,
-        oedema=core + (rng.uniform(5, 11) if high else rng.uniform(4, 9)),
+        oedema=core + (rng.uniform(5, 10) if high else rng.uniform(4, 9)),
         rim=rng.uniform(2.5, 5),
         pressure=rng.uniform(0.2, 0.45),
     )

@@ -6,7 +6,7 @@ characteristics and a roi for each outline; one below 3 mm has a single point an
 characteristics; anything else of 3 mm and more is a nonNodule with a locus. xCoord and
 yCoord are the column and the row of a pixel, (0, 0) at the upper left; inclusion FALSE
 outlines a hole; no identifier is shared between readers. Source: LIDC XML file
-documentation, Cancer Imaging Archive, and the outlines' course as in `outlines`.
+documentation, Cancer Imaging Archive; `outlines` says where outlines run.
 """
 
 import xml.etree.ElementTree as ElementTree

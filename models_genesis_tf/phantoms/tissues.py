@@ -13,13 +13,13 @@ OUTSIDE, CSF, VENTRICLE, GREY, WHITE, NUCLEUS, STEM = range(7)
 HYPERINTENSE, LACUNE, OEDEMA, ENHANCING, NECROTIC, NON_ENHANCING = range(7, 13)
 _TUMOUR = (OEDEMA, ENHANCING, NECROTIC, NON_ENHANCING)
 _BRIGHTNESS = {  # by tissue, from CSF on
-    "flair": (28, 24, 138, 100, 130, 112, 150, 40, 150, 120, 50, 128),
+    "flair": (28, 24, 138, 100, 130, 112, 150, 40, 150, 110, 50, 110),
     "t1": (26, 24, 72, 100, 84, 92, 82, 36, 76, 80, 46, 64),
     "t1ce": (27, 25, 76, 100, 87, 93, 82, 36, 77, 165, 50, 66),
     "t2": (225, 240, 125, 88, 106, 94, 150, 220, 165, 135, 190, 165),
 }
 _VESSEL = {"flair": 70, "t1": 60, "t1ce": 180, "t2": 50}
-_OEDEMA = (1.28, 1.56)  # on FLAIR, relative to white matter
+_OEDEMA = (1.42, 1.7)  # on FLAIR, relative to white matter
 _SCALE = (1.0, 20.0)  # of the stored values
 
 
@@ -64,8 +64,8 @@ def _draw_table(modality: str, rng: np.random.Generator) -> np.ndarray:
     table *= rng.uniform(0.95, 1.05, len(table))
     if modality == "flair":
         table[OEDEMA] = table[WHITE] * rng.uniform(*_OEDEMA)
-        table[HYPERINTENSE] = table[OEDEMA] * rng.uniform(0.95, 1.3)
-        table[NON_ENHANCING] = table[OEDEMA] * rng.uniform(0.72, 0.9)
+        table[HYPERINTENSE] = table[OEDEMA] * rng.uniform(0.95, 1.15)
+        table[NON_ENHANCING] = table[OEDEMA] * rng.uniform(0.55, 0.75)
     return table
 
 

@@ -34,7 +34,8 @@ from pathlib import Path
 from random import Random
 
 from models_genesis_tf.errors import InputError
-from models_genesis_tf.tasks.base import Case, Listing, Task, keep_complete_split
+from models_genesis_tf.tasks.base import Case, Listing, Task
+from models_genesis_tf.tasks.splits import keep_complete_split
 
 TASK = Task(
     code="bms",

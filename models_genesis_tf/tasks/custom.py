@@ -15,13 +15,14 @@ import numpy as np
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.imaging.volumes import scan_name
 from models_genesis_tf.imaging.windows import parse_window
-from models_genesis_tf.tasks.base import KINDS, PARTS, Case, Listing, Task, part_of
+from models_genesis_tf.tasks.base import KINDS, PARTS, Case, Listing, Task
 from models_genesis_tf.tasks.conditions import (
     Condition,
     as_number,
     parse_label_map,
     parse_where,
 )
+from models_genesis_tf.tasks.splits import part_of
 from models_genesis_tf.tasks.table_rows import Row, read_rows
 
 _METRICS = {"classification": "auc", "segmentation": "dice_mean"}

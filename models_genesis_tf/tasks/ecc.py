@@ -21,13 +21,8 @@ from pathlib import Path
 import numpy as np
 
 from models_genesis_tf.errors import InputError
-from models_genesis_tf.tasks.base import (
-    PARTS,
-    Case,
-    Listing,
-    Task,
-    keep_complete_split,
-)
+from models_genesis_tf.tasks.base import PARTS, Case, Listing, Task
+from models_genesis_tf.tasks.splits import keep_complete_split
 from models_genesis_tf.tasks.table_rows import Row, read_rows
 
 TASK = Task(

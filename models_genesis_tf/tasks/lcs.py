@@ -27,8 +27,9 @@ import numpy as np
 
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.imaging.volumes import Volume, read_volume
-from models_genesis_tf.tasks.base import Case, Listing, Task, keep_complete_split
+from models_genesis_tf.tasks.base import Case, Listing, Task
 from models_genesis_tf.tasks.label_maps import check_same_grid
+from models_genesis_tf.tasks.splits import keep_complete_split
 
 TASK = Task(
     code="lcs",

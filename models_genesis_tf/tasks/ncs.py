@@ -25,13 +25,7 @@ from models_genesis_tf.imaging import dicom
 from models_genesis_tf.imaging.dicom import SliceHeader
 from models_genesis_tf.imaging.mapped_arrays import MappedArray
 from models_genesis_tf.imaging.volumes import list_scans
-from models_genesis_tf.tasks.base import (
-    PARTS,
-    Case,
-    Listing,
-    Task,
-    keep_complete_split,
-)
+from models_genesis_tf.tasks.base import PARTS, Case, Listing, Task
 from models_genesis_tf.tasks.lidc_nodules import (
     NoduleLabel,
     cluster_outlines,
@@ -43,6 +37,7 @@ from models_genesis_tf.tasks.lidc_xml import (
     is_ct_reading,
     read_outlines,
 )
+from models_genesis_tf.tasks.splits import keep_complete_split
 
 TASK = Task(
     code="ncs",

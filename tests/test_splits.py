@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 from models_genesis_tf.errors import InputError
-from models_genesis_tf.tasks.base import (
-    PARTS,
-    Case,
+from models_genesis_tf.tasks.base import PARTS, Case
+from models_genesis_tf.tasks.splits import (
     Split,
     draw_subset,
     part_of,
