@@ -13,9 +13,8 @@ from models_genesis_tf.phantoms.embolism import (
     draw_view,
 )
 
-COUNT = 200
-KINDS = [("embolus", *DECOYS)[k % 6] for k in range(COUNT)]
-LABELS = [kind == "embolus" for kind in KINDS]
+KINDS = [("embolus", *DECOYS)[k % 6] for k in range(24)]
+MANY_KINDS = [("embolus", *DECOYS)[k % 6] for k in range(200)]
 
 
 def _draw(k: int, kind: str) -> np.ndarray:
@@ -25,14 +24,8 @@ def _draw(k: int, kind: str) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def drawn() -> list[np.ndarray]:
-    """One view of each of 200 candidates, an embolus in every six."""
+    """One view of each of some candidates, an embolus in every six."""
     return [_draw(k, kind) for k, kind in enumerate(KINDS)]
-
-
-def _auc(values) -> float:
-    """Of the better of both signs."""
-    auc = roc_auc_score(LABELS, list(values))
-    return max(auc, 1 - auc)
 
 
 def _centre(patch: np.ndarray, side: int) -> np.ndarray:
@@ -48,13 +41,16 @@ def test_patches_are_int16_cubes_of_20_mm_with_lung_and_contrast(drawn):
         assert patch.min() >= -1024 and patch.max() < 700
 
 
-def test_mean_brightness_does_not_tell_emboli_from_decoys(drawn):
-    assert _auc(patch.mean() for patch in drawn) < 0.7
-    assert _auc(_centre(patch, 16).mean() for patch in drawn) < 0.7
-
-
-def test_the_share_of_soft_tissue_does_not_tell_emboli_from_decoys(drawn):
-    assert _auc(((patch > 0) & (patch < 110)).mean() for patch in drawn) < 0.7
+@pytest.mark.slow
+def test_mean_brightness_does_not_tell_emboli_from_decoys():
+    numbers = []
+    for k, kind in enumerate(MANY_KINDS):
+        patch = _draw(k, kind)
+        soft = ((patch > 0) & (patch < 110)).mean()
+        numbers.append((patch.mean(), _centre(patch, 16).mean(), soft))
+    for values in np.transpose(numbers):
+        auc = roc_auc_score([kind == "embolus" for kind in MANY_KINDS], values)
+        assert max(auc, 1 - auc) < 0.7
 
 
 def test_the_vessel_runs_along_the_first_axis(drawn):
@@ -66,37 +62,34 @@ def test_the_vessel_runs_along_the_first_axis(drawn):
             assert ends > np.mean([part.mean() for part in sides]) + 50
 
 
-def test_an_embolus_is_dark_within_a_bright_lumen():
-    found = []
-    for k in range(40):
-        values = _draw(k, "embolus").astype(float)
-        middle = np.median(_centre(values, 4))
-        ahead = max(values[row, 26:38, 26:38].max() for row in (2, 61))
-        assert middle < ahead - 100
-        found.append(middle)
-    assert np.mean(np.less(found, 150)) > 0.9
-    assert 20 < np.mean(found) < 100
+@pytest.fixture(scope="module")
+def emboli() -> list[np.ndarray]:
+    return [_draw(k, "embolus").astype(float) for k in range(24)]
 
 
-def test_most_emboli_leave_contrast_medium_around_them():
+def test_an_embolus_is_dark_in_a_vessel_that_is_bright_before_or_after_it(emboli):
+    middles = [np.median(_centre(values, 4)) for values in emboli]
+    ends = [values[[2, 61], 26:38, 26:38].max() for values in emboli]
+    assert np.mean(np.less(middles, 150)) > 0.8
+    assert 20 < np.median(middles) < 110
+    assert min(ends) > 200
+
+
+def test_most_emboli_leave_contrast_medium_around_them(emboli):
     ringed = []
-    for k in range(40):
-        plane = _draw(k, "embolus")[28:36].mean(0)
+    for values in emboli:
+        plane = values[28:36].mean(0)
         angles = np.linspace(0, 2 * np.pi, 24, endpoint=False)
-        sides = [
-            max(
-                plane[int(32 + r * np.cos(angle)), int(32 + r * np.sin(angle))]
-                for r in range(4, 18)
-            )
-            for angle in angles
-        ]
-        ringed.append(np.mean(np.greater(sides, 170)) > 0.6)
+        rays = 31.5 + np.outer(np.arange(4, 18), np.cos(angles))
+        others = 31.5 + np.outer(np.arange(4, 18), np.sin(angles))
+        brightest = plane[rays.astype(int), others.astype(int)].max(0)
+        ringed.append((brightest > 170).mean() > 0.6)
     assert 0.5 < np.mean(ringed) < 0.95
 
 
 @pytest.mark.parametrize("kind", ["node", "plug"])
 def test_soft_tissue_of_these_decoys_is_beside_the_bright_lumen(kind):
-    for k in range(12):
+    for k in range(6):
         values = _draw(k, kind).astype(float)
         plane = values[28:36].mean(0)
         lumen = np.argwhere(plane > 180)
@@ -107,7 +100,7 @@ def test_soft_tissue_of_these_decoys_is_beside_the_bright_lumen(kind):
 
 def test_a_vein_and_mixing_blood_have_no_border_within_the_lumen():
     for kind, least in (("vein", 60), ("mixing", 60)):
-        for k in range(12):
+        for k in range(6):
             core = _centre(_draw(k, kind), 8).astype(float)
             assert core.mean() > least
             steps = np.abs(np.diff(core.mean(0), axis=0)).max()

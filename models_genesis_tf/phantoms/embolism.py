@@ -20,7 +20,13 @@ from models_genesis_tf.phantoms.painting import (
     make_canvas,
     paint_ball,
     paint_tube,
-    smooth_noise,
+)
+from models_genesis_tf.phantoms.strokes import (
+    blend,
+    bumps,
+    cover_beyond,
+    draw_direction,
+    draw_lumps,
 )
 
 SIZE = 64  # voxels of a side of a patch
@@ -85,7 +91,7 @@ def draw_scene(rng: np.random.Generator, patient: Patient, kind: str) -> np.ndar
       float32 `(x, y, z)`, HU, voxels of 0.45 mm; views of it are patches.
     """
     canvas = make_canvas(_GRID, (_STEP, _STEP, _STEP), patient.lung)
-    _blend(canvas, 1.0, patient.lung + 30 * _bumps(canvas, 6, rng))
+    blend(canvas, 1.0, patient.lung + 30 * bumps(canvas, 6, rng))
     vessel = _draw_vessel(rng, patient)
     _paint_surroundings(canvas, vessel, rng)
     _paint_artery(canvas, vessel, rng)
@@ -135,14 +141,18 @@ def _paint_surroundings(canvas: Canvas, vessel: _Vessel, rng) -> None:
     """Small vessels, the airway and, near a hilum, soft tissue."""
     for _ in range(rng.integers(3, 8)):
         place = rng.uniform(-14, 14, 3)
-        reach = rng.uniform(5, 15) * _direction(rng)
+        reach = rng.uniform(5, 15) * draw_direction(rng)
         radii = rng.uniform(0.5, 1.2), rng.uniform(0.4, 0.9)
         paint_tube(canvas, place - reach, place + reach, radii, vessel.contrast - 60)
     if rng.random() < 0.65:
         side = _across(rng)
         far = vessel.radius + rng.uniform(0.5, 9)
         depth = canvas.y * side[1] + canvas.z * side[2] - far
-        _blend(canvas, _cover(depth + 1.5 * _bumps(canvas, 6, rng)), vessel.tissue)
+        blend(
+            canvas,
+            cover_beyond(canvas, depth + 1.5 * bumps(canvas, 6, rng)),
+            vessel.tissue,
+        )
     _paint_airway(canvas, vessel, _AIR)
 
 
@@ -177,17 +187,17 @@ def _paint_embolus(canvas: Canvas, vessel: _Vessel, rng) -> None:
     """A clot of irregular shape that fills the lumen in part or, in some, wholly."""
     own = make_canvas(_GRID, canvas.spacing, 0.0)
     occluding = rng.random() < 0.25
-    share = 1.2 if occluding else rng.uniform(0.55, 0.75)
+    share = 1.2 if occluding else rng.uniform(0.45, 0.75)
     free = 0 if occluding else (1 - share) * vessel.radius
     shift = rng.uniform(0, free) * _across(rng)
-    length = rng.uniform(3, 5) if occluding else rng.uniform(4, 9)
+    length = rng.uniform(3, 5) if occluding else rng.uniform(3, 9)
     for along in np.arange(-length / 2, length / 2 + 0.1, 1.0):
         place = shift + np.array((along, *rng.normal(0, 0.25, 2)))
         size = share * vessel.radius * rng.uniform(0.85, 1.05)
-        paint_ball(own, place, size, 1.0, _lumps(4, 0.15, rng))
+        paint_ball(own, place, size, 1.0, draw_lumps(4, 0.15, rng))
     inside = vessel.radius - np.hypot(canvas.y, canvas.z)
-    clot = own.values * _cover(inside)
-    _blend(canvas, clot, rng.uniform(20, 90))
+    clot = own.values * cover_beyond(canvas, inside)
+    blend(canvas, clot, rng.uniform(20, 90))
 
 
 def _paint_fork(canvas: Canvas, vessel: _Vessel, rng) -> None:
@@ -215,7 +225,7 @@ def _paint_node(canvas: Canvas, vessel: _Vessel, rng) -> None:
     for along in np.arange(-size, size + 0.1, 1.5):
         radius = size * np.sqrt(1.2 - 0.6 * (along / size) ** 2)
         place = np.array((along, 0, 0)) + (vessel.radius + 0.3 + radius) * side
-        paint_ball(canvas, place, radius, value, _lumps(4, 0.12, rng))
+        paint_ball(canvas, place, radius, value, draw_lumps(4, 0.12, rng))
     _move(canvas, vessel.radius * rng.uniform(0.7, 1.2) * side)
 
 
@@ -229,49 +239,29 @@ def _paint_plug(canvas: Canvas, vessel: _Vessel, rng) -> None:
 
 
 def _paint_mixing(canvas: Canvas, vessel: _Vessel, rng) -> None:
-    """Blood without contrast medium streams in: mild, and nowhere a border."""
+    """Blood without contrast medium streams in, at a side or in the middle."""
     side = _across(rng)
     depth = (canvas.y * side[1] + canvas.z * side[2]) / vessel.radius
-    inside = _cover(vessel.radius - np.hypot(canvas.y, canvas.z))
-    share = np.clip(0.5 + 0.4 * depth + 0.15 * _bumps(canvas, 5, rng), 0, 1)
+    distance = np.hypot(canvas.y, canvas.z)
+    if rng.random() < 0.5:
+        share = np.clip(0.5 + 0.4 * depth + 0.15 * bumps(canvas, 5, rng), 0, 1)
+    else:
+        share = np.exp(-((distance / (0.75 * vessel.radius)) ** 2))
     dilution = rng.uniform(0.6, 0.9) * share * np.exp(-((canvas.x / 9) ** 2))
-    _blend(canvas, inside * dilution, rng.uniform(20, 60))
+    inside = cover_beyond(canvas, vessel.radius - distance)
+    blend(canvas, inside * dilution, rng.uniform(20, 60))
 
 
 def _paint_vein(canvas: Canvas, vessel: _Vessel, rng) -> None:
     """The vessel is a vein that little contrast medium has reached."""
-    inside = _cover(vessel.radius - np.hypot(canvas.y, canvas.z))
-    _blend(canvas, inside, rng.uniform(90, 190))
+    inside = cover_beyond(canvas, vessel.radius - np.hypot(canvas.y, canvas.z))
+    blend(canvas, inside, rng.uniform(90, 190))
 
 
 def _move(canvas: Canvas, place: np.ndarray) -> None:
     """Brings a place to the middle."""
     shift = -place / _STEP
     canvas.values[:] = ndimage.shift(canvas.values, shift, order=0, mode="nearest")
-
-
-def _cover(depth: np.ndarray) -> np.ndarray:
-    """Share of each voxel beyond a surface, by its distance in mm."""
-    return np.clip(depth / _STEP + 0.5, 0, 1)
-
-
-def _blend(canvas: Canvas, cover, value) -> None:
-    values = canvas.values
-    values += cover * (value - values)
-
-
-def _bumps(canvas: Canvas, length: float, rng: np.random.Generator) -> np.ndarray:
-    """Random bumps some mm apart."""
-    return smooth_noise(canvas.values.shape, (length / _STEP,) * 3, rng)
-
-
-def _lumps(count: int, height: float, rng: np.random.Generator) -> np.ndarray:
-    return np.c_[rng.standard_normal((count, 3)), rng.uniform(-height, height, count)]
-
-
-def _direction(rng: np.random.Generator) -> np.ndarray:
-    direction = rng.standard_normal(3)
-    return direction / np.linalg.norm(direction)
 
 
 def _across(rng: np.random.Generator) -> np.ndarray:

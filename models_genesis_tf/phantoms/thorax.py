@@ -18,7 +18,13 @@ from models_genesis_tf.phantoms.painting import (
     paint,
     paint_ball,
     paint_tube,
-    smooth_noise,
+)
+from models_genesis_tf.phantoms.strokes import (
+    blend,
+    bumps,
+    cover_beyond,
+    draw_direction,
+    draw_lumps,
 )
 from models_genesis_tf.phantoms.trees import grow_tree
 
@@ -144,8 +150,8 @@ def draw_thorax(
       The scan and what is known about it.
     """
     canvas = make_canvas(size, body.spacing, body.lung)
-    texture = 22 * _bumps(canvas, 12, rng) + 18 * _bumps(canvas, 4.5, rng)
-    _blend(canvas, 1.0, body.lung + texture)
+    texture = 22 * bumps(canvas, 12, rng) + 18 * bumps(canvas, 4.5, rng)
+    blend(canvas, 1.0, body.lung + texture)
     depth = _paint_chest(canvas, body, rng)
     lung = (depth < 0) & (canvas.values < -500)
     _paint_vessels(canvas, body, lung, rng)
@@ -169,27 +175,27 @@ def draw_thorax(
 
 def _paint_chest(canvas: Canvas, body: Body, rng) -> np.ndarray:
     """Paints what the lung lies in; gives mm from the lung's surface, < 0 inside."""
-    u = body.side * canvas.x + 2.5 * _bumps(canvas, 40, rng)  # towards the ribs
-    y = canvas.y + 2.5 * _bumps(canvas, 40, rng)
+    u = body.side * canvas.x + 2.5 * bumps(canvas, 40, rng)  # towards the ribs
+    y = canvas.y + 2.5 * bumps(canvas, 40, rng)
     z = canvas.z
     cage = (np.abs(u + 62) / body.width) ** 2.3 + (np.abs(y) / body.depth) ** 2.3
-    wall = (cage ** (1 / 2.3) - 1) * 88 + 0.5 * _bumps(canvas, 12, rng)
+    wall = (cage ** (1 / 2.3) - 1) * 88 + 0.5 * bumps(canvas, 12, rng)
     heart = np.sqrt(((u + 74) / 44) ** 2 + ((y + 26) / 36) ** 2 + ((z + 26) / 52) ** 2)
     middle = np.maximum(_HILUM - 12 - u + 5 * np.sin(z / 15), (1 - heart) * 40)
     dome = body.diaphragm - ((u - 2) / 8) ** 2 - ((y - 6) / 10) ** 2 - z
     inner = np.maximum(middle, dome)
-    tissue = body.tissue + 5 * _bumps(canvas, 9, rng)
-    _blend(canvas, _cover(inner, canvas), tissue)
-    fat = (middle > 3) & (heart > 1.04) & (np.abs(_bumps(canvas, 11, rng)) < 0.5)
+    tissue = body.tissue + 5 * bumps(canvas, 9, rng)
+    blend(canvas, cover_beyond(canvas, inner), tissue)
+    fat = (middle > 3) & (heart > 1.04) & (np.abs(bumps(canvas, 11, rng)) < 0.5)
     paint(canvas, fat, _FAT + 20)
-    _blend(canvas, _cover(wall, canvas), tissue)
-    layer = 1.5 + 1.4 * _bumps(canvas, 9, rng) - np.abs(wall - 6)
-    _blend(canvas, _cover(layer, canvas), _FAT)
-    _blend(canvas, _cover(wall - 22, canvas), _FAT)
+    blend(canvas, cover_beyond(canvas, wall), tissue)
+    layer = 1.5 + 1.4 * bumps(canvas, 9, rng) - np.abs(wall - 6)
+    blend(canvas, cover_beyond(canvas, layer), _FAT)
+    blend(canvas, cover_beyond(canvas, wall - 22), _FAT)
     height = np.mod(z + 0.5 * y + body.rib_phase, 26) - 13
     ring = np.hypot((wall - 11) / 4, height / 6)  # 1 on a rib's surface
-    _blend(canvas, np.clip(4 * (1 - ring) + 0.5, 0, 1), _BONE)
-    _blend(canvas, np.clip(4 * (0.62 - ring) + 0.5, 0, 1), _MARROW)
+    blend(canvas, np.clip(4 * (1 - ring) + 0.5, 0, 1), _BONE)
+    blend(canvas, np.clip(4 * (0.62 - ring) + 0.5, 0, 1), _MARROW)
     return np.maximum(wall, inner)
 
 
@@ -211,12 +217,12 @@ def _paint_decoys(canvas: Canvas, body: Body, lung, depth, rng) -> np.ndarray:
     plaques = _places_in(near_wall, canvas, rng)[: rng.integers(1, 3)]
     for place in crossings:
         for _ in range(2):
-            reach = rng.uniform(12, 20) * _direction(rng)
+            reach = rng.uniform(12, 20) * draw_direction(rng)
             radii = rng.uniform(1.8, 3.4), rng.uniform(1.5, 2.6)
             shift = rng.normal(0, 1, 3)
             paint_tube(canvas, place - reach, place + reach + shift, radii, body.tissue)
     for place in scars:
-        along, across = 9 * _direction(rng), 5 * _direction(rng)
+        along, across = 9 * draw_direction(rng), 5 * draw_direction(rng)
         for share in np.linspace(-1, 1, 7):
             middle = place + share * across
             paint_tube(canvas, middle - along, middle + along, (1.3, 0.8), body.tissue)
@@ -252,17 +258,19 @@ def _paint_nodule(
 ) -> np.ndarray:
     """Paints a nodule; gives its share of each voxel."""
     own = make_canvas(canvas.values.shape, canvas.spacing, 0.0)
-    paint_ball(own, centre, 0.92 * radius, 1.0, _lumps(5, 0.3, rng))
+    paint_ball(own, centre, 0.92 * radius, 1.0, draw_lumps(5, 0.3, rng))
     for _ in range(2):
-        lobe = centre + rng.uniform(0.3, 0.6) * radius * _direction(rng)
-        paint_ball(own, lobe, rng.uniform(0.5, 0.7) * radius, 1.0, _lumps(3, 0.2, rng))
-    share = own.values * (1 - _cover(depth, canvas))
-    _blend(canvas, share, body.tissue + rng.uniform(-30, 25))
+        lobe = centre + rng.uniform(0.3, 0.6) * radius * draw_direction(rng)
+        paint_ball(
+            own, lobe, rng.uniform(0.5, 0.7) * radius, 1.0, draw_lumps(3, 0.2, rng)
+        )
+    share = own.values * (1 - cover_beyond(canvas, depth))
+    blend(canvas, share, body.tissue + rng.uniform(-30, 25))
     if radius > 7 and rng.random() < 0.3:
         hollow = make_canvas(canvas.values.shape, canvas.spacing, 0.0)
         middle = centre + rng.uniform(-0.15, 0.15, 3) * radius
-        paint_ball(hollow, middle, 0.45 * radius, 1.0, _lumps(3, 0.2, rng))
-        _blend(canvas, hollow.values * share, -930.0)
+        paint_ball(hollow, middle, 0.45 * radius, 1.0, draw_lumps(3, 0.2, rng))
+        blend(canvas, hollow.values * share, -930.0)
         share = share * (1 - hollow.values)
     return share
 
@@ -282,31 +290,6 @@ def _places_in(where: np.ndarray, canvas: Canvas, rng) -> np.ndarray:
     coarse = np.argwhere(where[1::3, 1::3, 1::2]) * (3, 3, 2) + 1
     middle = (np.array(where.shape) - 1) / 2
     return (rng.permutation(coarse) - middle) * canvas.spacing
-
-
-def _cover(depth: np.ndarray, canvas: Canvas) -> np.ndarray:
-    """Share of each voxel beyond a surface, by its distance in mm."""
-    return np.clip(depth / canvas.spacing[0] + 0.5, 0, 1)
-
-
-def _blend(canvas: Canvas, cover: np.ndarray, value) -> None:
-    values = canvas.values
-    values += cover * (value - values)
-
-
-def _bumps(canvas: Canvas, length: float, rng: np.random.Generator) -> np.ndarray:
-    """Random bumps some mm apart."""
-    cells = tuple(length / step for step in canvas.spacing)
-    return smooth_noise(canvas.values.shape, cells, rng)
-
-
-def _lumps(count: int, height: float, rng: np.random.Generator) -> np.ndarray:
-    return np.c_[rng.standard_normal((count, 3)), rng.uniform(-height, height, count)]
-
-
-def _direction(rng: np.random.Generator) -> np.ndarray:
-    direction = rng.standard_normal(3)
-    return direction / np.linalg.norm(direction)
 
 
 def _scanner_noise(size, body: Body, rng) -> np.ndarray:
