@@ -208,6 +208,7 @@ class FinetuneConfig:
       window: As `imaging.windows.parse_window` reads it.
       spacing: Spacing x, y, z in mm that images are resampled to, or None.
       patch_size: Sides x, y, z in voxels, or None to choose them by the images.
+      patches_per_case: Patches that an epoch of a segmentation takes from each case.
       balanced: Whether a classification trains on as many cases of each class; of the
         smallest class all are taken in each epoch, of the others some by chance.
       loss: "auto" (cross-entropy, for segmentation with a Dice loss of each example) or
@@ -252,6 +253,7 @@ class FinetuneConfig:
     window: str = "percentile"
     spacing: tuple[float, float, float] | None = None
     patch_size: tuple[int, int, int] | None = None
+    patches_per_case: int = 1
     balanced: bool = False
     loss: str = "auto"
     flip_axes: tuple[str, ...] = ("x", "y", "z")

@@ -31,12 +31,11 @@ def main() -> None:
         raise InputError("evaluate takes --run. Received: none")
     run = Path(values.run)
     folder = Path(values.output_dir or run / "evaluation")
-    cache_dir = Path(values.cache_dir or run.parent / "prepared")
     from models_genesis_tf.experiments.evaluation import evaluate  # loads TensorFlow
 
     moved = {name: values[name].value for name in ("manifest", "data_dir")}
     moved = {name: value for name, value in moved.items() if value}
-    print(evaluate(run, folder, values.split, moved, cache_dir))
+    print(evaluate(run, folder, values.split, moved, values.cache_dir))
 
 
 def cli() -> None:

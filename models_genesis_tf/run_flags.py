@@ -5,6 +5,7 @@ already defined is adopted, so that two commands can live in one process.
 """
 
 import dataclasses
+import math
 
 from absl import flags
 
@@ -462,7 +463,7 @@ def parse_numbers(name: str, values: list[str], count: int, kind: type) -> tuple
         numbers = tuple(kind(value) for value in values)
     except ValueError:
         numbers = ()
-    if len(numbers) != count or min(numbers, default=0) <= 0:
+    if len(numbers) != count or not all(0 < value < math.inf for value in numbers):
         raise InputError(
             f"--{name} takes {count} positive numbers divided by commas. "
             f"Received: --{name}={','.join(values)}"

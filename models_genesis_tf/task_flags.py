@@ -13,13 +13,13 @@ from models_genesis_tf.config import SCRATCH, FinetuneConfig
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.imaging.windows import parse_window
 from models_genesis_tf.tasks.base import KINDS
-from models_genesis_tf.tasks.bms import MODALITIES
+from models_genesis_tf.tasks.bms import MODALITIES, check_modalities
 from models_genesis_tf.tasks.catalogue import OWN_SETTINGS, PUBLISHED, TASKS, recipe
 
 # Flags that are settings as they are.
 _AS_GIVEN = (
     *("task", "label_column", "label_map", "where", "fold", "min_readers"),
-    *("lesions_are_liver", "balanced", "loss"),
+    *("lesions_are_liver", "patches_per_case", "balanced", "loss"),
     *("weights", "trials", "train_fraction", "score_split", "seed"),
 )
 _LOSSES = ("auto", "dice")
@@ -66,6 +66,12 @@ def define_task_flags(default: FinetuneConfig) -> None:
         list(default.flip_axes),
         "Axes along which training examples are flipped at random; leave out x where "
         "left and right are different classes. Empty flips none.",
+    )
+    flags.DEFINE_integer(
+        "patches_per_case",
+        default.patches_per_case,
+        "Patches that an epoch of a segmentation takes from each case.",
+        lower_bound=1,
     )
     flags.DEFINE_boolean(
         "balanced",
@@ -181,13 +187,12 @@ def run_config(usual: FinetuneConfig) -> FinetuneConfig:
 
 def _use_task_defaults(config: FinetuneConfig) -> None:
     """Gives the task flags a task's own defaults; what was given stays."""
-    names = ("trials", "balanced", "loss", "window", "spacing", "patch_size")
-    for name in (*names, "modalities", "flip_axes"):
+    names = ("trials", "patches_per_case", "balanced", "loss", "window", "spacing")
+    for name in (*names, "patch_size", "modalities", "flip_axes"):
         value = getattr(config, name)
         if name in _LISTS:
             value = [str(part) for part in value or ()]
-        if not (name == "window" and config.task == "custom"):
-            flags.FLAGS.set_default(name, value)
+        flags.FLAGS.set_default(name, value)
 
 
 def _task_config(config: FinetuneConfig) -> FinetuneConfig:
@@ -240,15 +245,20 @@ def _check_task(config: FinetuneConfig) -> None:
             "--task=custom finds its data by --manifest. "
             f"Received: --data_dir={config.data_dir}"
         )
+    if config.task == "bms":
+        check_modalities(config.modalities)
     misfit = {
+        "patches_per_case": config.patches_per_case > 1
+        and config.kind == "classification",
         "balanced": config.balanced and config.kind == "segmentation",
         "loss": config.loss == "dice" and config.kind == "classification",
     }
-    other = {"balanced": "classification", "loss": "segmentation"}
+    other = {"balanced": "classification"}
     for name, breaks in misfit.items():
         if breaks:
             raise InputError(
-                f"--{name}={getattr(config, name)} goes with a {other[name]}. "
+                f"--{name}={getattr(config, name)} goes with a "
+                f"{other.get(name, 'segmentation')}. "
                 f"Received: a {config.kind}"
             )
 

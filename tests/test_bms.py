@@ -247,8 +247,24 @@ def test_a_case_that_lost_its_label_map_is_named(tmp_path):
     _write_case(tmp_path, "BraTS2021_00002", SCANS[:4])
     assert _error(tmp_path) == (
         "case BraTS2021_00002: a case has each scan and its label map. "
-        f"Received: {tmp_path / 'BraTS2021_00002'} without seg"
+        f"Received: {tmp_path / 'BraTS2021_00002'} without seg; the owner's unlabelled "
+        "cases go to a folder of their own"
     )
+
+
+def test_the_sets_of_two_years_are_not_mixed(tmp_path):
+    """Their patients recur under other ids, which would put one in two parts."""
+    _write_case(tmp_path, "Brats18_CBICA_AAA_1")
+    _write_case(tmp_path, "BraTS19_CBICA_AAA_1")
+    assert "BraTS of one year, for patients recur. Received: brats18, brats19" in (
+        _error(tmp_path)
+    )
+
+
+def test_a_fold_file_that_is_no_text_is_an_error(tmp_path):
+    _write_case(tmp_path, "BraTS2021_00000")
+    (tmp_path / "fold_1.csv").write_bytes("BraTS2021_00000".encode("utf-16"))
+    assert "a fold file is text in UTF-8. Received: " in _error(tmp_path)
 
 
 def test_a_scan_that_is_there_twice_is_an_error(tmp_path):

@@ -205,3 +205,76 @@ def test_patches_in_npy_files_are_images_of_one_millimetre(tmp_path, rng):
     (tmp_path / "broken.npy").write_bytes(b"half")
     with pytest.raises(InputError, match="whole .npy file.*broken.npy"):
         read_image(tmp_path / "broken.npy")
+    np.save(tmp_path / "columns.npy", np.asfortranarray(array))
+    volume = read_image(tmp_path / "columns.npy")
+    np.testing.assert_array_equal(volume.array, array)
+
+
+def test_a_patch_that_was_scaled_before_is_not_taken_for_hounsfield_units(tmp_path):
+    np.save(tmp_path / "scaled.npy", np.linspace(0, 1, 512).reshape(8, 8, 8))
+    case = Case("a", (tmp_path / "scaled.npy",), 1, "p", None)
+    rule = "under --window=ct a patch is in HU, .*--window=0,1. Received: .*scaled.npy"
+    with pytest.raises(InputError, match=rule):
+        prepare_case(case, Preparation("ct"), tmp_path / "cache")
+    prepared = prepare_case(case, Preparation("0,1"), tmp_path / "cache")
+    assert prepared.image().max() == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [("m", 255, "masks hold 0 and 1. .*m.npy with 255"), ("x", -3, "images are in")],
+)
+def test_rows_of_another_scale_are_refused(tmp_path, rng, name, value, message):
+    arrays = {"x": rng.random((3, 8, 8, 8)), "m": np.ones((3, 8, 8, 8))}
+    arrays[name][2, 0, 0, 0] = value
+    for key, array in arrays.items():
+        np.save(tmp_path / f"{key}.npy", array)
+    case = Case("b", (tmp_path / "x.npy",), tmp_path / "m.npy", "p", "train", row=1)
+    with pytest.raises(InputError, match=message):
+        prepare_case(case, Preparation(), tmp_path / "cache")
+
+
+def test_other_contents_are_another_identity(tmp_path, rng):
+    """Of rows of array files, of places of one scan, and of whole images."""
+    np.save(tmp_path / "m.npy", np.ones((2, 8, 8, 8)))
+    identities = set()
+    for seed in (0, 1):
+        images = np.random.default_rng(seed).random((2, 8, 8, 8))
+        np.save(tmp_path / "x.npy", images)
+        for row in (0, 1):
+            case = Case(
+                "b", (tmp_path / "x.npy",), tmp_path / "m.npy", "p", "train", row=row
+            )
+            prepared = prepare_case(case, Preparation(), tmp_path / "cache")
+            identities.add(prepared.identity)
+    assert len(identities) == 4
+    place = write_turned(tmp_path / "scan.nii.gz", block(), "LPS")
+    for shift in (0, 1):
+        case = Case(
+            "a", (tmp_path / "scan.nii.gz",), 1, "p", None, tuple(place + shift)
+        )
+        prepared = prepare_case(case, Preparation("ct"), tmp_path / "cache")
+        identities.add(prepared.identity)
+    assert len(identities) == 6
+
+
+def test_arrays_that_were_lost_are_made_again(tmp_path):
+    write_turned(tmp_path / "scan.nii.gz", block(), "LPS")
+    case = Case("a", (tmp_path / "scan.nii.gz",), 1, "p", None)
+    first = prepare_case(case, Preparation("ct"), tmp_path / "cache")
+    image = np.array(first.image())
+    first.image_file.path.unlink()
+    again = prepare_case(case, Preparation("ct"), tmp_path / "cache")
+    np.testing.assert_array_equal(again.image(), image)
+
+
+def test_a_full_disk_is_named(tmp_path, monkeypatch):
+    write_turned(tmp_path / "scan.nii.gz", block(), "LPS")
+    case = Case("a", (tmp_path / "scan.nii.gz",), 1, "p", None)
+
+    def fail(stream, array):
+        raise OSError(28, "No space left on device")  # as numpy does, without a name
+
+    monkeypatch.setattr(np, "save", fail)
+    with pytest.raises(InputError, match="Received: .*cache .No space left on device"):
+        prepare_case(case, Preparation("ct"), tmp_path / "cache")

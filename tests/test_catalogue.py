@@ -3,12 +3,14 @@
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 from absl import flags
 
 from models_genesis_tf import finetune, task_flags
 from models_genesis_tf.config import SCRATCH, FinetuneConfig
 from models_genesis_tf.errors import InputError
+from models_genesis_tf.experiments.sweep_file import read_sweep
 from models_genesis_tf.tasks.catalogue import (
     PUBLISHED,
     TASKS,
@@ -40,6 +42,7 @@ def test_a_recipe_is_the_released_configuration(code):
     classifies = code in ("ncc", "ecc")
     assert config.loss == ("auto" if classifies else "dice")
     assert config.balanced == classifies
+    assert config.patches_per_case == {"lcs": 32, "bms": 8}.get(code, 1)
     assert config.kind == ("classification" if classifies else "segmentation")
 
 
@@ -90,6 +93,18 @@ def test_flagfiles_spell_the_recipes_out(code, parsed, tmp_path):
     assert max(lines) - min(lines) == 1  # the width, which is that of the weights
 
 
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_recipes_can_stand_in_a_sweep(path, tmp_path):
+    if path.stem.startswith("finetune"):
+        file = tmp_path / "sweep.toml"
+        lines = ["[task.one]", f'flagfile = "{path}"']
+        if path.stem.endswith("genesis"):
+            lines.append('weights = "scratch"')
+        file.write_text("\n".join(lines), encoding="utf-8")
+        (run,) = read_sweep(file, tmp_path).runs
+        assert run.flags["task"] == path.stem.split("_")[1]
+
+
 @pytest.mark.parametrize("code", RELEASED)
 def test_without_flags_the_recipe_holds(code, parsed):
     assert parsed(f"--task={code}") == recipe(code)
@@ -116,6 +131,13 @@ def test_what_is_given_wins_over_the_recipe(parsed):
         (["--task=lcs", "--kind=classification"], "--task=lcs is a segmentation"),
         (["--task=lcs", "--balanced"], "--balanced=True goes with a classification"),
         (["--task=ncc", "--loss=dice"], "--loss=dice goes with a segmentation"),
+        (
+            ["--task=ncc", "--patches_per_case=2"],
+            "--patches_per_case=2 goes with a seg",
+        ),
+        (["--task=bms", "--modalities=FLAIR"], "--modalities are out of flair,t1"),
+        (["--task=bms", "--modalities=t1,t1"], "names one scan or more, each once"),
+        (["--task=bms", "--spacing=nan,1,1"], "--spacing takes 3 positive numbers"),
         (["--task=ncc", "--patch_size="], "a published task has a --patch_size"),
         (["--task=custom"], "--task=custom takes --manifest and --kind"),
     ],
@@ -134,3 +156,17 @@ def test_a_folder_without_the_tasks_files_says_where_to_get_them(code, tmp_path)
         text = str(error.value)
         assert str(folder) in text and PUBLISHED[code].how_to_get in text
         assert "\n" not in text
+
+
+def test_the_official_arrays_are_taken_as_they_are(tmp_path, rng):
+    for part in ("train", "valid", "test"):
+        images = rng.random((2, 64, 64, 32)).astype(np.float32)
+        np.save(tmp_path / f"x_{part}_64x64x32.npy", images)
+        np.save(tmp_path / f"m_{part}_64x64x32.npy", images > 0.5)
+    config = dataclasses.replace(recipe("ncs"), data_dir=str(tmp_path))
+    _, listing = list_task(config)
+    assert [case.split for case in listing.cases][::2] == ["train", "valid", "test"]
+    for name, value in (("window", "mr"), ("spacing", (2.0, 2.0, 2.0))):
+        other = dataclasses.replace(config, **{name: value})
+        with pytest.raises(InputError, match=f"as they are, without --{name}"):
+            list_task(other)

@@ -204,6 +204,22 @@ def test_balanced_examples_are_of_each_class_in_turn(classification):
     assert names == {0: {0, 2, 4, 5}, 1: {1, 3}}
 
 
+def test_an_epoch_takes_several_patches_of_a_case_if_asked_to(segmentation):
+    cases = segmentation.split.train[:3]
+    examples = Examples.of(segmentation, cases, patches_per_case=5)
+    assert len(examples) == 15
+    single = Examples.of(segmentation, cases)
+    for index in range(15):
+        one, two = (np.random.default_rng([index, 1]) for _ in range(2))
+        patch, target = examples.training_example(index, one, False)
+        expected = single.training_example(index % 3, two, False)
+        np.testing.assert_array_equal(patch, expected[0])
+        np.testing.assert_array_equal(target, expected[1])
+    data = dataclasses.replace(segmentation, patch_size=(8, 8, 8))
+    places = Examples.of(data, cases[:1], patches_per_case=7).fixed_places(0)
+    assert len(places) == 7  # of 18 that cover it
+
+
 def test_validation_of_balanced_classes_is_drawn_once(classification):
     cases = [classification.split.train[k] for k in (0, 1, 2, 4, 6)]
     examples = Examples.of(classification, cases, balanced=True)

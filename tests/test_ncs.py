@@ -227,14 +227,6 @@ def test_a_folder_without_the_files_is_told_how_to_get_them(tmp_path):
     write_xml(tmp_path / "1.xml", "1.2.7", [[around(BLOCK, "1.2.7")]])
     with pytest.raises(InputError, match="with 1 XML files of CTs, 1 of them without"):
         ncs.list_cases(tmp_path)
-    with pytest.raises(InputError, match="existing folder"):
-        ncs.list_cases(tmp_path / "nowhere")
-
-
-@pytest.mark.parametrize("number", [0, 5])
-def test_readers_are_one_to_four(tmp_path, number):
-    with pytest.raises(InputError, match=f"is 1 to 4.*--min_readers={number}"):
-        ncs.list_cases(tmp_path, min_readers=number)
 
 
 def test_scans_are_divided_as_published_and_by_patient():

@@ -14,7 +14,7 @@ from models_genesis_tf.tasks.splits import split_sha256
 
 
 def evaluate(
-    run: Path, folder: Path, split: str | None, data: dict, cache_dir: Path
+    run: Path, folder: Path, split: str | None, data: dict, cache_dir: str | None
 ) -> Path:
     """Scores each trial's model on cases that it did not train on.
 
@@ -23,7 +23,7 @@ def evaluate(
       folder: Where the scores are written.
       split: "test" or "valid"; None is what the run was scored on.
       data: `manifest` or `data_dir`, if the cases moved; else they are where they were.
-      cache_dir: Where prepared cases are kept.
+      cache_dir: Where prepared cases are kept; None is where the run keeps them.
 
     Returns:
       Path of results.json: as the run's own, with these scores.
@@ -44,6 +44,12 @@ def evaluate(
         )
     results = run_folder.read_json(run / "results.json")
     config = _settings(record["settings"])
+    needless = "data_dir" if config.task == "custom" else "manifest"
+    if needless in data:
+        raise InputError(
+            f"--{needless} is no flag of --task={config.task}, which the run is of. "
+            f"Received: --{needless}={data[needless]}"
+        )
     config = dataclasses.replace(
         config,
         score_split=split or config.score_split,
@@ -51,7 +57,7 @@ def evaluate(
         patch_size=tuple(record["patch_size"]),
     )
     labelled = load_labelled_data(
-        config, cache_dir, [config.score_split], record["classes"]
+        config, _cache_dir(run, cache_dir), [config.score_split], record["classes"]
     )
     same_split = split_sha256(labelled.split) == record["split_sha256"]
     if not same_split or list(labelled.classes) != record["classes"]:
@@ -74,6 +80,13 @@ def evaluate(
     run_folder.write_json(folder / "results.json", results)
     print(summarise(trials, config.score_split))
     return folder / "results.json"
+
+
+def _cache_dir(run: Path, asked_for: str | None) -> Path:
+    """Where prepared cases are kept: as asked for, as the run had it, or beside it."""
+    lines = (run_folder.flags_of(run) or "").splitlines()
+    own = [line.partition("=")[2] for line in lines if line.startswith("--cache_dir=")]
+    return Path(asked_for or (own and own[0]) or run.parent / "prepared")
 
 
 def _settings(values: dict) -> FinetuneConfig:

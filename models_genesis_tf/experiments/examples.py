@@ -23,18 +23,24 @@ class Examples:
     Attributes:
       data: Where they are from.
       cases: The cases with their arrays.
+      patches_per_case: Examples that an epoch of a segmentation takes from each.
       by_class: Indices of the cases of each class, if a classification is balanced.
       foreground: Where each case has foreground, int (m, 3), so far as it was asked.
     """
 
     data: LabelledData
     cases: tuple[PreparedCase, ...]
+    patches_per_case: int
     by_class: tuple[np.ndarray, ...]
     foreground: dict[int, np.ndarray]
 
     @classmethod
     def of(
-        cls, data: LabelledData, cases: Sequence[Case], balanced: bool = False
+        cls,
+        data: LabelledData,
+        cases: Sequence[Case],
+        balanced: bool = False,
+        patches_per_case: int = 1,
     ) -> "Examples":
         """Looks up the arrays of cases.
 
@@ -42,6 +48,7 @@ class Examples:
           data: Where they were prepared.
           cases: Some of them.
           balanced: Whether as many examples of each class are made.
+          patches_per_case: Examples of each case in an epoch, of a segmentation.
 
         Returns:
           The examples.
@@ -51,11 +58,13 @@ class Examples:
         if balanced:
             labels = np.array([case.label for case in cases])
             by_class = tuple(np.flatnonzero(labels == k) for k in np.unique(labels))
-        return cls(data, prepared, by_class, {})
+        return cls(data, prepared, patches_per_case, by_class, {})
 
     def __len__(self) -> int:
         """Examples in an epoch."""
-        return len(self.by_class) * self._smallest or len(self.cases)
+        return len(self.by_class) * self._smallest or (
+            len(self.cases) * self.patches_per_case
+        )
 
     @property
     def _smallest(self) -> int:
@@ -75,7 +84,9 @@ class Examples:
           Image float32 (x, y, z, channel) in [0, 1], and target: uint8 (x, y, z), or
           the class.
         """
-        case = self._draw_case(index, rng) if self.by_class else index
+        case = index % len(self.cases)
+        if self.by_class:
+            case = self._draw_case(index, rng)
         start = self._draw_start(case, rng, foreground)
         patch, target = self.example_at((case, start))
         axes = ["xyz".index(axis) for axis in self.data.flip_axes]
@@ -86,7 +97,8 @@ class Examples:
     def fixed_places(self, seed: int) -> list[tuple[int, tuple[int, ...]]]:
         """Draws patches for validation as training draws them, once and for all.
 
-        A case has as many as cover it, but no more than four; every second one holds
+        A case has as many as cover it, but no more than four or, where an epoch has
+        more of each, than that; every second one holds
         foreground. Windows over whole cases would mostly show what is empty, and the
         loss would say little about what is not. They depend on seed and case alone. If
         classes are balanced, as many cases of each are drawn.
@@ -103,7 +115,7 @@ class Examples:
         for index, case in enumerate(self.cases):
             sides = zip(case.shape, self.data.patch_size, strict=True)
             covering = math.prod(-(-side // length) for side, length in sides)
-            count = min(covering, _VALID_PATCHES)
+            count = min(covering, max(_VALID_PATCHES, self.patches_per_case))
             name = case.case.name.encode()
             rng = np.random.default_rng([seed, _VALID_STREAM, *name, 1])
             places += [

@@ -33,6 +33,8 @@ from models_genesis_tf.phantoms.marker import is_phantom
 from models_genesis_tf.tasks.splits import split_sha256
 from models_genesis_tf.training import strategy
 
+_MOST_WARNINGS = 12
+
 
 def finetune(folder: Path, config: FinetuneConfig, cache_dir: Path) -> Path | None:
     """Trains and scores the trials of a run, or goes on with that.
@@ -70,7 +72,8 @@ def finetune(folder: Path, config: FinetuneConfig, cache_dir: Path) -> Path | No
         for number in range(config.trials)
     ]
     print(table(_describe(data, config, record)), flush=True)
-    for warning in seen_before(config, data.split):
+    record["seen_before"] = seen_before(config, data.split)
+    for warning in _shortened(record["seen_before"]):
         print(warning, flush=True)
     run_folder.write_rows(folder / "split.csv", _split_rows(data))
     run_folder.write_json(folder / "run.json", record)
@@ -80,6 +83,13 @@ def finetune(folder: Path, config: FinetuneConfig, cache_dir: Path) -> Path | No
     run_folder.write_json(folder / "run.json", record | {"finished": True})
     print(summarise(results["trials"], config.score_split))
     return folder / "results.json"
+
+
+def _shortened(lines: list[str]) -> list[str]:
+    if len(lines) <= _MOST_WARNINGS:
+        return lines
+    others = f"and {len(lines) - _MOST_WARNINGS} others, which run.json names"
+    return [*lines[:_MOST_WARNINGS], others]
 
 
 def _run_trials(
@@ -177,8 +187,7 @@ def _fingerprint(data: LabelledData) -> str:
     """Identifies the prepared cases with their labels."""
     digest = hashlib.sha256(json.dumps(data.classes).encode())
     for name, prepared in sorted(data.prepared.items()):
-        stem = prepared.image_file.path.stem
-        line = f"{name} {stem} {prepared.case.centre} {prepared.label}\n"
+        line = f"{name} {prepared.identity} {prepared.label}\n"
         digest.update(line.encode())
     return digest.hexdigest()
 

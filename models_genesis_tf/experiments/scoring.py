@@ -33,15 +33,18 @@ from models_genesis_tf.evaluation.surface_metrics import (
     share_within,
     surface_distances,
 )
+from models_genesis_tf.experiments.examples import Examples
 from models_genesis_tf.experiments.labelled_data import LabelledData
 from models_genesis_tf.imaging.interpolation import interpolate
 from models_genesis_tf.imaging.tiling import Tiling, predict_tiled
 from models_genesis_tf.models.pretrained import load_pretrained
+from models_genesis_tf.pipelines.example_stream import fixed_examples
 from models_genesis_tf.tasks.base import Case
 
 THRESHOLD = 0.5
 SURFACE_TOLERANCE_MM = 2.0
 _BATCH_SIZE = 4
+_PATCHES_AT_ONCE = 16  # of a classification
 _ONE_CLASS = "all scored cases are of one class: no auc"
 
 
@@ -104,18 +107,25 @@ def _predict_candidates(
     predict, data: LabelledData, cases: Sequence[Case]
 ) -> tuple[list[dict], np.ndarray]:
     """Rows of scores.csv and probabilities; cases of one candidate become one row."""
+    examples = Examples.of(data, cases)
+    batches = fixed_examples(
+        lambda index: examples.example_at((index, ())),
+        len(cases),
+        data.parts,
+        _PATCHES_AT_ONCE,
+    )
+    predicted = np.concatenate(
+        [
+            predict(patches)
+            for patches, _ in tqdm(batches, "scoring", leave=False, disable=None)
+        ]
+    )
     outputs_of: dict[str, list[np.ndarray]] = {}
     case_of: dict[str, Case] = {}
-    size, spacing = data.patch_size, data.preparation.spacing
-    starts = range(0, len(cases), _BATCH_SIZE)
-    for start in tqdm(starts, "scoring", leave=False, disable=None):
-        batch = cases[start : start + _BATCH_SIZE]
-        prepared = [data.prepared[case.name] for case in batch]
-        patches = np.stack([one.central_patch(size, spacing) for one in prepared])
-        for case, outputs in zip(batch, predict(patches), strict=True):
-            name = case.candidate or case.name
-            outputs_of.setdefault(name, []).append(outputs)
-            case_of[name] = case
+    for case, outputs in zip(cases, predicted, strict=True):
+        name = case.candidate or case.name
+        outputs_of.setdefault(name, []).append(outputs)
+        case_of[name] = case
     means = np.stack([np.mean(outputs, axis=0) for outputs in outputs_of.values()])
     rows = []
     for (name, case), outputs in zip(case_of.items(), means.tolist(), strict=True):

@@ -99,12 +99,15 @@ def seen_before(config: FinetuneConfig, split: Split) -> list[str]:
         for kind in ("patients", "series")
     )
     scans = {Path(name).name for name in series}
+    parts = {part: getattr(split, part) for part in ("valid", "test")}
     names = [
         f"{_what_is_seen(case)} of the {part} part was in pre-training"
-        for part in ("valid", "test")
-        for case in getattr(split, part)
+        for part, cases in parts.items()
+        for case in cases
         if case.patient in patients or (case.series or scan_name(case.image)) in scans
     ]
+    if any(case.row is not None for cases in parts.values() for case in cases):
+        names.append("arrays of cases do not tell whether pre-training saw their scans")
     return list(dict.fromkeys(names))
 
 

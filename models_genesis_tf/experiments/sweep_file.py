@@ -15,6 +15,7 @@ from pathlib import Path
 
 from models_genesis_tf.config import SCRATCH
 from models_genesis_tf.errors import InputError
+from models_genesis_tf.experiments.data_folders import PHANTOM
 
 _COMMANDS = {"finetune": "finetune", "pretrain": "pretrain", "task": "finetune"}
 _SET_BY_SWEEP = ("output_dir", "cache_dir", "restart", "replay", "sweep")
@@ -231,6 +232,13 @@ def _check_files(tables: Sequence[Table], known: Sequence[str]) -> None:
                 raise InputError(
                     f"weights are {SCRATCH}, the name of a recipe under [pretrain], or "
                     f"a file. Received: [{table.title}] weights = {entry}"
+                )
+        data_dirs = table.flags.get("data_dir", ())
+        for entry in data_dirs if table.command == "finetune" else ():
+            if entry != PHANTOM and not Path(entry).is_dir():
+                raise InputError(
+                    f"--data_dir is a folder or {PHANTOM}. "
+                    f"Received: [{table.title}] data_dir = {entry}"
                 )
         for entry in table.flags.get("manifest", ()):
             if not Path(entry).is_file():

@@ -91,7 +91,7 @@ class Trial:
     def _make_loop(self) -> EpochLoop:
         config, data = self._config, self._data
         train, valid = (
-            Examples.of(data, cases, config.balanced)
+            Examples.of(data, cases, config.balanced, config.patches_per_case)
             for cases in (self._train, self._valid)
         )
         places = valid.fixed_places(config.seed)

@@ -18,6 +18,7 @@ import SimpleITK as sitk
 
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.imaging import completeness, dicom
+from models_genesis_tf.imaging.folders import walk
 
 _READERS = {
     ".nii.gz": "NiftiImageIO",
@@ -91,15 +92,10 @@ def list_scans(
     if not folder.is_dir():
         raise InputError(f"--data_dir is an existing folder. Received: {folder}")
     found = []
-    for parent, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [
-            Path(parent, name)
-            for name in names
-            if name.lower().endswith(SUFFIXES) and not name.startswith(".")
-        ]
-        if dicom.is_dicom_folder(Path(parent)):
-            found.append(Path(parent))
+    for parent, names in walk(folder):
+        found += [parent / name for name in names if name.lower().endswith(SUFFIXES)]
+        if dicom.is_dicom_folder(parent):
+            found.append(parent)
     return sorted(path for path in found if _chosen(path.name, include, exclude))
 
 
@@ -173,6 +169,32 @@ def new_volume(
     return Volume(array, spacing, origin, identity, grid)
 
 
+def as_stored(array: np.ndarray, grid: OwnGrid) -> np.ndarray:
+    """Turns an array from LPS order to the order of the file it came from.
+
+    Args:
+      array: `(x, y, z)` in LPS order.
+      grid: Of the file.
+
+    Returns:
+      A view along the stored axes.
+    """
+    return _flip(array, grid.flipped).transpose(np.argsort(grid.axes))
+
+
+def as_lps(stored: np.ndarray, grid: OwnGrid) -> np.ndarray:
+    """Turns an array from the order of a file to LPS order.
+
+    Args:
+      stored: Along the stored axes.
+      grid: Of the file.
+
+    Returns:
+      A view `(x, y, z)` in LPS order.
+    """
+    return _flip(stored.transpose(grid.axes), grid.flipped)
+
+
 def world_to_voxel(
     point: Sequence[float],
     origin: Sequence[float],
@@ -219,7 +241,7 @@ def write_volume(path: str | Path, array: np.ndarray, like: Volume) -> None:
     grid = like.own_grid
     if array.dtype == bool:
         array = array.astype(np.uint8)
-    array = _flip(array, grid.flipped).transpose(np.argsort(grid.axes))
+    array = as_stored(array, grid)
     image = sitk.GetImageFromArray(np.ascontiguousarray(array.T))
     image.SetSpacing(grid.spacing)
     image.SetOrigin(grid.origin)

@@ -34,6 +34,7 @@ from pathlib import Path
 from random import Random
 
 from models_genesis_tf.errors import InputError
+from models_genesis_tf.imaging.folders import files_below
 from models_genesis_tf.tasks.base import Case, Listing, Task
 from models_genesis_tf.tasks.splits import keep_complete_split
 
@@ -82,6 +83,7 @@ _KINDS = {
     **{"mr_flair": "flair", "mr_t1": "t1", "mr_t1c": "t1ce", "mr_t2": "t2"},
     **{"ot": _LABEL, "segm": _LABEL},
 }
+_YEAR = re.compile(r"brats\d*")
 # Ids that end with the number of a visit: what is before it is the patient.
 _VISIT = re.compile(r"(.*brats1[5-9]_.+|.*brats_.+_pat\d+|brats-\w+-\d+)[-_]\d+", re.I)
 
@@ -100,7 +102,7 @@ def list_cases(folder: Path, modalities: Sequence[str] = DEFAULT_MODALITIES) -> 
       InputError: If a modality is none or twice there, files are missing or there
         twice, or fold files name none of the cases.
     """
-    _check_modalities(modalities)
+    check_modalities(modalities)
     found = _find_cases(folder)
     labelled = {place: case for place, case in found.items() if _LABEL in case.files}
     if not labelled:
@@ -111,6 +113,7 @@ def list_cases(folder: Path, modalities: Sequence[str] = DEFAULT_MODALITIES) -> 
     _check_labels(found, labelled)
     cases = _make_cases(labelled.values(), modalities)
     cases, division = _split(folder, cases)
+    _check_one_year(cases)
     passed_over = len(found) - len(labelled)
     notice = f"{len(cases)} cases, {passed_over} without label map passed over"
     return Listing(cases, _CLASSES, _LABEL_VALUES, f"{notice}; {division}")
@@ -125,7 +128,15 @@ class _Found:
     files: dict[str, Path] = field(default_factory=dict)
 
 
-def _check_modalities(modalities: Sequence[str]) -> None:
+def check_modalities(modalities: Sequence[str]) -> None:
+    """Checks which scans of a case are asked for.
+
+    Args:
+      modalities: Channels in this order.
+
+    Raises:
+      InputError: If one is none of `MODALITIES`, or twice there, or there is none.
+    """
     text = f"Received: --modalities={','.join(modalities)}"
     if not set(modalities) <= set(MODALITIES):
         raise InputError(f"--modalities are out of {','.join(MODALITIES)}. {text}")
@@ -136,9 +147,9 @@ def _check_modalities(modalities: Sequence[str]) -> None:
 def _find_cases(folder: Path) -> dict[tuple[Path, str], _Found]:
     """All cases by folder and id."""
     found: dict[tuple[Path, str], _Found] = {}
-    for path in sorted([*folder.rglob("*.nii*"), *folder.rglob("*.mha")]):
+    for path in files_below(folder):
         match = next(filter(None, (one.fullmatch(path.name) for one in _NAMES)), None)
-        if match is None or path.name.startswith(".") or not path.is_file():
+        if match is None:
             continue
         place, name = path.parent, match.groupdict().get("id")
         if name is None and place.name.upper().startswith("VSD."):
@@ -167,7 +178,10 @@ def _check_labels(
     sets = {case.folder.parent for case in labelled.values()}
     for place, case in found.items():
         if place not in labelled and case.folder.parent in sets:
-            raise _lacks(case, _LABEL)
+            raise InputError(
+                f"{_lacks(case, _LABEL)}; the owner's unlabelled cases go to a folder "
+                "of their own"
+            )
 
 
 def _lacks(case: _Found, kind: str) -> InputError:
@@ -175,6 +189,16 @@ def _lacks(case: _Found, kind: str) -> InputError:
         f"case {case.name}: a case has each scan and its label map. "
         f"Received: {case.folder} without {kind}"
     )
+
+
+def _check_one_year(cases: Sequence[Case]) -> None:
+    """The same patients are in the sets of several years, under other ids."""
+    years = {match[0] for case in cases if (match := _YEAR.match(case.name.lower()))}
+    if len(years) > 1:
+        raise InputError(
+            "a folder holds the BraTS of one year, for patients recur. "
+            f"Received: {', '.join(sorted(years))}"
+        )
 
 
 def _make_cases(found: Sequence[_Found], modalities: Sequence[str]) -> list[Case]:
@@ -231,7 +255,12 @@ def _read_folds(paths: Sequence[Path]) -> dict[str, str]:
                 f"there are three fold files, {', '.join(_FOLDS)}. "
                 f"Received: {path.parent} without {path.name}"
             )
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        try:
+            lines = path.read_text(encoding="utf-8-sig").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(
+                f"a fold file is text in UTF-8. Received: {path} ({error})"
+            ) from error
         ids = [line.strip() for line in lines if line.strip()]
         for name in ids:
             if name in first:

@@ -15,8 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from models_genesis_tf.errors import InputError
-from models_genesis_tf.imaging.mapped_arrays import MappedArray
+from models_genesis_tf.errors import InputError, listed
 from models_genesis_tf.imaging.patches import box_around, sample_around
 from models_genesis_tf.imaging.resampling import resample_volume
 from models_genesis_tf.imaging.volumes import (
@@ -26,6 +25,7 @@ from models_genesis_tf.imaging.volumes import (
     world_to_voxel,
 )
 from models_genesis_tf.imaging.windows import (
+    Window,
     intensity_range,
     parse_window,
     scale_to_unit,
@@ -126,6 +126,8 @@ def make_arrays(
     volumes = read(case.images, tuple(fingerprints))
     view = _view_of(case, preparation, volumes[0])
     window = parse_window(preparation.window)
+    for path, volume in zip(case.images, volumes, strict=True):
+        _check_units(path, volume.array, window)
     ranges = [intensity_range(volume.array, window) for volume in volumes]
     channels = [
         scale_to_unit(volume.array[view.box], *limits)
@@ -164,13 +166,24 @@ def voxel_of(
       InputError: If it lies outside.
     """
     voxel = world_to_voxel(place, origin, direction, spacing)
-    if (voxel < -0.5).any() or (voxel > np.array(shape) - 0.5).any():
+    if not ((voxel >= -0.5) & (voxel <= np.array(shape) - 0.5)).all():
         sides = "x".join(map(str, shape))
         raise InputError(
             f"a place lies inside its scan of {sides} voxels. "
-            f"Received: {_text(place)} mm, which is voxel {_text(voxel)}"
+            f"Received: {listed(place)} mm, which is voxel {listed(voxel)}"
         )
     return voxel
+
+
+def _check_units(path: Path, array: np.ndarray, window: Window) -> None:
+    """CT of which all is 0 to 1 HU was scaled to that range by someone before."""
+    if window.name != "ct" or path.suffix != ".npy":
+        return
+    if array.min() >= 0 and array.max() <= 1:
+        raise InputError(
+            "under --window=ct a patch is in HU, and one in [0, 1] takes "
+            f"--window=0,1. Received: {path} with values up to {array.max():g}"
+        )
 
 
 def _read_channels(
@@ -201,7 +214,12 @@ def read_image(path: Path) -> Volume:
     """
     if path.suffix != ".npy":
         return read_volume(path)
-    array = MappedArray.of(path).open()
+    try:
+        array = np.load(path)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"a patch is a whole .npy file. Received: {path} ({error})"
+        ) from error
     if array.ndim != 3 or not np.isfinite(array).all():
         raise InputError(
             "a patch is an array of three axes and finite values. "
@@ -255,7 +273,3 @@ def _view_of(case: Case, preparation: Preparation, source: Volume) -> _View:
         sides, wanted = source.array.shape, preparation.in_plane_size
         spacing = (x * sides[0] / wanted, y * sides[1] / wanted, z)
     return _View(source, whole, spacing)
-
-
-def _text(values: Sequence[float]) -> str:
-    return "(" + ", ".join(f"{value:.6g}" for value in values) + ")"

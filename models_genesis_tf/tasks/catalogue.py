@@ -2,7 +2,9 @@
 
 The recipes are the released configurations (paper_facts 4.2): Adam at 0.001 whatever
 they say of the rate, which is not used there; halving after 6 epochs; no augmentation
-on line. The released classifications trained on patches augmented beforehand, in ways
+on line. How many patches of a volume are in an epoch is not published: as many as the
+cubes of a scan in pre-training for LCS, as many as cover a brain for BMS. The released
+classifications trained on patches augmented beforehand, in ways
 that are not published; flips stand in for that.
 """
 
@@ -34,9 +36,11 @@ _RECIPES = {
     "ncc": _CLASSIFICATION | {"batch_size": 24, "stop_patience": 10},
     "ncs": _SEGMENTATION | {"batch_size": 16, "stop_patience": 50},
     "ecc": _CLASSIFICATION | {"batch_size": 24, "stop_patience": 38},
-    "lcs": _SEGMENTATION | {"batch_size": 16, "stop_patience": 20},
+    "lcs": _SEGMENTATION
+    | {"batch_size": 16, "stop_patience": 20, "patches_per_case": 32},
     "bms": _SEGMENTATION
-    | {"batch_size": 16, "stop_patience": 30, "modalities": bms.DEFAULT_MODALITIES},
+    | {"batch_size": 16, "stop_patience": 30, "patches_per_case": 8}
+    | {"modalities": bms.DEFAULT_MODALITIES},
 }
 # What a network learns from phantoms in minutes on two cores.
 _DEMONSTRATION = {
@@ -46,6 +50,7 @@ _DEMONSTRATION = {
     "bn_momentum": 0.9,
     "reduce_patience": 10,
     "loss": "auto",
+    "patches_per_case": 1,
 }
 _DEMONSTRATIONS = {
     "ncc": {"epochs": 10},
@@ -128,7 +133,21 @@ def list_task(config: FinetuneConfig) -> tuple[Task, Listing]:
         raise InputError(
             f"--data_dir is an existing folder. Received: {folder}. {task.how_to_get}"
         )
-    return task, _list_published(config, folder)
+    listing = _list_published(config, folder)
+    if any(case.row is not None for case in listing.cases):
+        _check_rows_as_they_are(task)
+    return task, listing
+
+
+def _check_rows_as_they_are(task: Task) -> None:
+    """Arrays that were prepared by others are not windowed or resampled again."""
+    own = PUBLISHED[task.code]
+    for name in ("window", "spacing", "patch_size"):
+        if getattr(task, name) != getattr(own, name):
+            raise InputError(
+                f"the official arrays are taken as they are, without --{name}. "
+                f"Received: --{name}={getattr(task, name)}"
+            )
 
 
 def _list_published(config: FinetuneConfig, folder: Path) -> Listing:

@@ -1,11 +1,11 @@
 """Label maps: reading them on their image's grid, and the classes of their values."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
-from models_genesis_tf.errors import InputError
+from models_genesis_tf.errors import InputError, listed
 from models_genesis_tf.imaging.volumes import Volume, read_volume
 from models_genesis_tf.tasks.base import Case
 
@@ -85,9 +85,8 @@ def to_classes(labels: np.ndarray, label_values: LabelValues) -> np.ndarray:
     unknown = sorted(set(_whole_values(labels)) - set(known))
     if unknown:
         raise InputError(
-            "unknown class: a label map holds the values "
-            f"{', '.join(map(str, known))} that training cases hold. "
-            f"Received: {unknown[0]}"
+            "unknown class: classes are made of the values "
+            f"{', '.join(map(str, known))}. Received: {unknown[0]}"
         )
     classes = np.zeros(labels.shape, np.uint8)
     for index, values in enumerate(label_values[1:], start=1):
@@ -125,13 +124,9 @@ def check_same_grid(what: str, path: Path, volume: Volume, image: Volume) -> Non
                 for one in (image, volume)
             )
             raise InputError(
-                f"{what} has its image's {name} {_text(of_image)}. "
-                f"Received: {path} with {_text(of_volume)}"
+                f"{what} has its image's {name} {listed(of_image)}. "
+                f"Received: {path} with {listed(of_volume)}"
             )
-
-
-def _text(values: Sequence[float]) -> str:
-    return "(" + ", ".join(f"{value:.6g}" for value in values) + ")"
 
 
 def _whole_values(labels: np.ndarray) -> list[int]:

@@ -26,7 +26,13 @@ from pathlib import Path
 import numpy as np
 
 from models_genesis_tf.errors import InputError
-from models_genesis_tf.imaging.volumes import Volume, read_volume
+from models_genesis_tf.imaging.folders import files_below
+from models_genesis_tf.imaging.volumes import (
+    Volume,
+    as_lps,
+    as_stored,
+    read_volume,
+)
 from models_genesis_tf.tasks.base import Case, Listing, Task
 from models_genesis_tf.tasks.label_maps import check_same_grid
 from models_genesis_tf.tasks.splits import keep_complete_split
@@ -93,7 +99,8 @@ class LitsLabel:
         try:
             check_same_grid("a segmentation", self.path, label, volume)
         except InputError:
-            array = _turn_like(label, volume)
+            stored = as_stored(label.array, label.own_grid)
+            array = as_lps(stored, volume.own_grid)
             if array.shape != volume.array.shape:
                 raise
             return array
@@ -155,9 +162,9 @@ def _find_files(folder: Path) -> tuple[dict[str, dict[int, Path]], int]:
     """Volumes and segmentations by number, rising, and how many tests there are."""
     found: dict[str, dict[int, Path]] = {"volume": {}, "segmentation": {}}
     tests = 0
-    for path in sorted(folder.rglob("*.nii*")):
+    for path in files_below(folder):
         match = _FILE.fullmatch(path.name)
-        if match is None or not path.is_file():
+        if match is None:
             continue
         kind, number = match[1], int(match[2])
         if kind not in found:
@@ -167,14 +174,3 @@ def _find_files(folder: Path) -> tuple[dict[str, dict[int, Path]], int]:
         if first != path:
             raise InputError(f"a {kind} is there once. Received: {first} and {path}")
     return {kind: dict(sorted(one.items())) for kind, one in found.items()}, tests
-
-
-def _turn_like(label: Volume, volume: Volume) -> np.ndarray:
-    """A label's voxels as they are stored, turned as the volume's were."""
-    stored = _flip(label.array, label.own_grid.flipped)
-    stored = stored.transpose(np.argsort(label.own_grid.axes))
-    return _flip(stored.transpose(volume.own_grid.axes), volume.own_grid.flipped)
-
-
-def _flip(array: np.ndarray, flipped: tuple[bool, ...]) -> np.ndarray:
-    return np.flip(array, np.flatnonzero(flipped))

@@ -21,7 +21,7 @@ from scipy.spatial import KDTree
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.imaging import dicom
 from models_genesis_tf.imaging.volumes import Volume
-from models_genesis_tf.tasks.lidc_xml import Outline, read_outlines
+from models_genesis_tf.tasks.lidc_xml import LidcReading, Outline, read_outlines
 
 _SHRINKAGE = 0.9
 _LEAST_TOLERANCE = 0.1  # mm
@@ -72,7 +72,7 @@ class NoduleLabel:
           InputError: If the file is damaged, or an outline lies on a slice that the
             series lacks or beyond the slice.
         """
-        outlines = _cached_reading(self.xml).outlines
+        outlines = _cached_reading(self.xml, self.xml.stat().st_mtime_ns).outlines
         nodule = consensus([outlines[member] for member in self.members])
         index = {uid: k for k, uid in enumerate(_cached_slice_uids(image))}
         for uid in nodule:
@@ -167,7 +167,12 @@ def consensus(outlines: Sequence[Outline]) -> dict[str, np.ndarray]:
     return nodule
 
 
-_cached_reading = functools.lru_cache(_CACHED_SCANS)(read_outlines)
+@functools.lru_cache(_CACHED_SCANS)
+def _cached_reading(path: Path, changed_at: int) -> LidcReading:
+    del changed_at  # a file that was corrected is read again
+    return read_outlines(path)
+
+
 _cached_slice_uids = functools.lru_cache(_CACHED_SCANS)(dicom.read_slice_uids)
 
 

@@ -16,6 +16,7 @@ Armato's own word in pylidc pull request 16]
 """
 
 import functools
+import math
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from scipy import ndimage
 from models_genesis_tf.errors import InputError
 
 _NAMESPACE = "{http://www.nih.gov}"
+_MOST_PIXELS = 2**16  # along a side: DICOM counts rows and columns in 16 bits
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,12 +162,14 @@ def _read_contour(roi: ElementTree.Element) -> Contour:
         (int(_text(point, "xCoord")), int(_text(point, "yCoord")))
         for point in roi.iter(f"{_NAMESPACE}edgeMap")
     ]
-    return Contour(
-        _text(roi, "imageSOP_UID"),
-        float(_text(roi, "imageZposition")),
-        inclusion == "TRUE",
-        np.array(points, np.int64).reshape(-1, 2),
-    )
+    height = float(_text(roi, "imageZposition"))
+    if not math.isfinite(height):
+        raise ValueError(f"imageZposition {height}")
+    for value in (value for point in points for value in point):
+        if not 0 <= value < _MOST_PIXELS:
+            raise ValueError(f"coordinate {value}")
+    places = np.array(points, np.int64).reshape(-1, 2)
+    return Contour(_text(roi, "imageSOP_UID"), height, inclusion == "TRUE", places)
 
 
 def _inside(contours: Sequence[Contour]) -> dict[str, np.ndarray]:

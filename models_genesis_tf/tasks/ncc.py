@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from models_genesis_tf.errors import InputError
+from models_genesis_tf.imaging.folders import files_below
 from models_genesis_tf.tasks.base import Case, Listing, Task
 from models_genesis_tf.tasks.splits import keep_complete_split
 from models_genesis_tf.tasks.table_rows import Row
@@ -107,10 +108,10 @@ class _Scan(NamedTuple):
 def _find_scans(folder: Path) -> dict[str, _Scan]:
     """The scans in folders of subsets by series; masks of lungs lie elsewhere."""
     scans: dict[str, _Scan] = {}
-    for path in sorted(folder.rglob("*.mhd")):
+    for path in files_below(folder):
         names = reversed(path.relative_to(folder).parts[:-1])
         subset = next(filter(None, map(_SUBSET.fullmatch, names)), None)
-        if subset is None or path.name.startswith("."):
+        if subset is None or path.suffix != ".mhd":
             continue
         scan = _Scan(path.stem, (path,), int(subset[1]))
         first = scans.setdefault(path.stem, scan)
@@ -128,7 +129,7 @@ def _find_scans(folder: Path) -> dict[str, _Scan]:
 
 
 def _find_table(folder: Path) -> Path:
-    found = sorted(folder.rglob(_TABLE))
+    found = [path for path in files_below(folder) if path.name == _TABLE]
     if not found:
         raise InputError(
             f"--data_dir holds the task's files: {TASK.how_to_get}. "

@@ -23,6 +23,7 @@ import numpy as np
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.imaging import dicom
 from models_genesis_tf.imaging.dicom import SliceHeader
+from models_genesis_tf.imaging.folders import files_below
 from models_genesis_tf.imaging.mapped_arrays import MappedArray
 from models_genesis_tf.imaging.volumes import list_scans
 from models_genesis_tf.tasks.base import PARTS, Case, Listing, Task
@@ -61,7 +62,6 @@ TASK = Task(
 
 _CLASSES = ("background", "nodule")
 _LABEL_VALUES = ((0,), (1,))
-_MOST_READERS = 4
 _SHARES = {"train": 510 / 1018, "valid": 100 / 1018}
 _STREAM = 14
 
@@ -76,19 +76,13 @@ def list_cases(folder: Path, seed: int = 0, min_readers: int = 1) -> Listing:
         official arrays do not tell.
 
     Returns:
-      One case per nodule, by patient, series and height; or one per row.
+      One case per nodule, by patient, series and height; or one per row. CTs whose
+      slices are no even stack are left out.
 
     Raises:
       InputError: If the folder holds neither, a file is damaged or arrays do not fit
-        each other, or `min_readers` is out of range.
+        each other.
     """
-    if not 1 <= min_readers <= _MOST_READERS:
-        raise InputError(
-            f"--min_readers is 1 to {_MOST_READERS}. "
-            f"Received: --min_readers={min_readers}"
-        )
-    if not folder.is_dir():
-        raise InputError(f"--data_dir is an existing folder. Received: {folder}")
     if not any(_array_path(folder, "x", part).exists() for part in PARTS):
         return _list_nodules(folder, seed, min_readers)
     if min_readers > 1:
@@ -163,6 +157,7 @@ def _list_nodules(folder: Path, seed: int, min_readers: int) -> Listing:
     """Goes through the XML files once and keeps no outlines, which are large."""
     series = _series_folders(folder)
     scans: dict[str, _Scan] = {}
+    uneven: list[str] = []
     readings = unmatched = 0
     for path in _xml_files(folder):
         if not is_ct_reading(path):
@@ -173,7 +168,12 @@ def _list_nodules(folder: Path, seed: int, min_readers: int) -> Listing:
         if uid not in series:
             unmatched += 1
         elif uid not in scans:
-            scans[uid] = _read_scan(path, reading, series[uid], min_readers)
+            try:
+                gap = dicom.read_slice_gap(series[uid])
+            except InputError as error:  # a slice is missing, or the gantry was tilted
+                uneven.append(str(error))
+                continue
+            scans[uid] = _read_scan(path, reading, series[uid], gap, min_readers)
     found = f"{readings} XML files of CTs, {unmatched} of them without their series"
     parts = divide_scans([(uid, scan.patient) for uid, scan in scans.items()], seed)
     order = sorted(scans, key=lambda uid: (scans[uid].patient, uid))
@@ -190,13 +190,15 @@ def _list_nodules(folder: Path, seed: int, min_readers: int) -> Listing:
     cases, division = keep_complete_split(
         cases, f"CTs divided 510/100/408 of 1,018 by chance with seed {seed}"
     )
-    repeated = readings - unmatched - len(scans)
+    repeated = readings - unmatched - len(uneven) - len(scans)
     left_out = sum(scan.left_out for scan in scans.values())
     notice = (
         f"{found}, {repeated} of a CT that had one; {len(cases)} nodules in "
         f"{len(scans)} CTs, {left_out} left out by --min_readers={min_readers} or "
         f"because their readers share no pixel; {division}"
     )
+    if uneven:
+        notice += f"; {len(uneven)} CTs left out, the first of them: {uneven[0]}"
     return Listing(cases, _CLASSES, _LABEL_VALUES, notice)
 
 
@@ -210,14 +212,13 @@ class _Scan:
 
 
 def _read_scan(
-    xml: Path, reading: LidcReading, folder: Path, min_readers: int
+    xml: Path, reading: LidcReading, folder: Path, gap: float, min_readers: int
 ) -> _Scan:
     """The nodules of one CT, named by their number among all of its nodules."""
     header = dicom.read_header(folder)
     patient = header.patient or reading.series_uid
-    # The thickness is in each header, while the gap takes the headers of all slices.
-    gap = header.thickness or dicom.read_slice_gap(folder)
-    nodules = cluster_outlines(reading.outlines, header.pixel_spacing, gap)
+    thickness = header.thickness or gap
+    nodules = cluster_outlines(reading.outlines, header.pixel_spacing, thickness)
     cases = []
     for number, outlines in enumerate(nodules, start=1):
         readers = {outline.reader for outline in outlines}
@@ -248,10 +249,7 @@ def _centre(
 
 
 def _xml_files(folder: Path) -> list[Path]:
-    """Below the folder, without those that a Mac adds."""
-    return sorted(
-        path for path in folder.rglob("*.xml") if not path.name.startswith(".")
-    )
+    return [path for path in files_below(folder) if path.suffix.lower() == ".xml"]
 
 
 def _series_folders(folder: Path) -> dict[str, Path]:

@@ -40,6 +40,7 @@ _LAYOUT = 2
 _STEP = 8  # three poolings halve a patch
 _MOST_VOXELS = 64 * 64 * 32  # the official cube
 _LONGEST_SIDE = 96
+_ROWS_LOOKED_AT = 32
 
 
 def prepare_cases(
@@ -63,7 +64,7 @@ def prepare_cases(
     found: dict = {}  # what is made or looked up once for several cases
     prepared = {}
     for case in cases:
-        with _errors_name(case):
+        with _errors_name(case, cache_dir):
             prepare = _prepare if case.row is None else _find_row
             prepared[case.name] = prepare(case, preparation, Path(cache_dir), found)
     return prepared
@@ -136,6 +137,7 @@ def _prepare(
         centre = tuple(centre.tolist())
     return PreparedCase(
         case,
+        f"{arrays.image.path.stem} {case.centre}",
         arrays.image,
         arrays.label,
         record["spacing_after"],
@@ -155,6 +157,8 @@ def _find_row(
     for path in (case.image, case.label):
         if path not in found:
             found[path] = MappedArray.of(path)
+            found["identity", path] = scan_fingerprint(path)
+            _check_rows(found[path], are_labels=path == case.label)
         row = found[path].row(case.row)
         sides = tuple(side for side in row.shape if side > 1)
         if len(sides) != 3:
@@ -165,8 +169,10 @@ def _find_row(
         rows.append(row._replace(shape=sides))
     image, label = rows
     spacing = preparation.spacing or (1.0, 1.0, 1.0)
+    files = [found["identity", path] for path in (case.image, case.label)]
     return PreparedCase(
         case,
+        f"{case.row} {' '.join(files)}",
         image._replace(shape=(*image.shape, 1)),
         label,
         spacing,
@@ -177,13 +183,25 @@ def _find_row(
     )
 
 
+def _check_rows(array: MappedArray, are_labels: bool) -> None:
+    """Looks at the values of some rows; to look at all would take minutes."""
+    step = max(1, array.shape[0] // _ROWS_LOOKED_AT)
+    values = array.open()[::step]
+    right = np.isin(values, (0, 1)) if are_labels else (values >= 0) & (values <= 1)
+    if not right.all():
+        rule = "masks hold 0 and 1" if are_labels else "prepared images are in [0, 1]"
+        raise InputError(f"{rule}. Received: {array.path} with {values[~right][0]:g}")
+
+
 def _find_arrays(
     case: Case, preparation: Preparation, cache_dir: Path, found: dict
 ) -> _Arrays:
     fingerprints = _fingerprints(case, found)
     stem = Path(cache_dir, _key(case, preparation, fingerprints))
     record_path = stem.with_suffix(".json")
-    if not record_path.is_file():
+    suffixes = [".json", ".image.npy"]
+    suffixes += [".label.npy"] * (not isinstance(case.label, int))
+    if not all(stem.with_suffix(suffix).is_file() for suffix in suffixes):
         _write_arrays(case, preparation, fingerprints, stem)
     record = {
         name: tuple(value) if isinstance(value, list) else value
@@ -196,7 +214,7 @@ def _find_arrays(
 
 
 @contextlib.contextmanager
-def _errors_name(case: Case) -> Iterator[None]:
+def _errors_name(case: Case, cache_dir: str | Path) -> Iterator[None]:
     try:
         yield
     except InputError as error:
@@ -204,7 +222,7 @@ def _errors_name(case: Case) -> Iterator[None]:
     except OSError as error:
         raise InputError(
             f"case {case.name}: its files can be read and its arrays written. "
-            f"Received: {error.filename} ({error.strerror})"
+            f"Received: {error.filename or cache_dir} ({error.strerror})"
         ) from error
 
 

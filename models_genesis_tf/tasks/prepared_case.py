@@ -22,6 +22,7 @@ class PreparedCase:
 
     Attributes:
       case: The case.
+      identity: What the arrays follow from; the same for the same contents.
       image_file: Floating point `(x, y, z, channel)` in [0, 1].
       label_file: Class of each voxel `(x, y, z)`; None for classification.
       spacing_mm: Of the arrays along x, y and z.
@@ -33,6 +34,7 @@ class PreparedCase:
     """
 
     case: Case
+    identity: str
     image_file: MappedArray
     label_file: MappedArray | None
     spacing_mm: tuple[float, float, float]
