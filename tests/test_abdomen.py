@@ -6,7 +6,6 @@ from scipy import ndimage
 from sklearn.metrics import roc_auc_score
 
 from models_genesis_tf.phantoms.abdomen import draw_abdomen
-from models_genesis_tf.phantoms.fields import bumps, ellipsoid
 from models_genesis_tf.phantoms.liver import CYST, LESION, draw_liver, paint_liver
 from models_genesis_tf.phantoms.painting import make_canvas
 
@@ -26,25 +25,6 @@ def soft_tissue(abdomens) -> tuple[np.ndarray, np.ndarray]:
         abdomen.labels[soft] for abdomen, soft in zip(abdomens, chosen, strict=True)
     ]
     return np.concatenate(values), np.concatenate(labels)
-
-
-def test_an_ellipsoids_surface_is_at_one():
-    canvas = make_canvas((9, 9, 9), (1.0, 2.0, 3.0), 0.0)
-    radius = ellipsoid(canvas, (1, 2, -3), (2, 4, 6))
-    assert radius.dtype == np.float32
-    assert radius[5, 5, 3] == 0  # voxel (4, 4, 4) is the middle
-    for surface in ((7, 5, 3), (5, 3, 3), (5, 5, 5)):
-        assert radius[surface] == pytest.approx(1)
-
-
-def test_bumps_change_over_their_length_and_hardly_between_neighbours():
-    canvas = make_canvas((80, 40, 40), (1.0, 2.0, 2.0), 0.0)
-    field = bumps(canvas, 10, np.random.default_rng(0))
-    assert field.shape == (80, 40, 40) and field.dtype == np.float32
-    assert abs(field.mean()) < 0.2 and 0.6 < field.std() < 1.05
-    near = np.corrcoef(field[1:].ravel(), field[:-1].ravel())[0, 1]
-    far = np.corrcoef(field[30:].ravel(), field[:-30].ravel())[0, 1]
-    assert near > 0.95 and abs(far) < 0.2
 
 
 def test_scans_have_the_described_size(abdomens):

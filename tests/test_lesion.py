@@ -1,5 +1,7 @@
 """Patches hold one lesion that only its shape tells from what is around it."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -100,11 +102,12 @@ def test_vessels_are_as_bright_as_the_lesion(monkeypatch):
     monkeypatch.setattr(
         lesion.ndimage, "gaussian_filter", lambda values, sigma: values.copy()
     )
-    monkeypatch.setattr(lesion, "_scanner_noise", lambda patient, rng: 0)
     monkeypatch.setattr(lesion, "_paint_texture", lambda canvas, rng: None)
     monkeypatch.setattr(lesion, "_paint_wall", lambda canvas, *rest: canvas.values * 0)
     for k in range(6):
-        one = _draw(k)
+        rng = np.random.default_rng([3, k])
+        patient = dataclasses.replace(draw_patient(rng), noise=0.0)
+        one = draw_lesion(rng, patient, SHAPES[k % 2])
         value = one.array[one.mask].max()
         vessels = one.array[~ndimage.binary_dilation(one.mask, iterations=2)]
         assert vessels.max() == value

@@ -8,14 +8,15 @@ import pytest
 from absl.testing import flagsaver
 
 from models_genesis_tf import make_phantoms
-from models_genesis_tf.phantoms import luna16, nodules
+from models_genesis_tf.phantoms import luna16
+from models_genesis_tf.phantoms.data_sets import DATA_SETS, DataSet
 
 
 @pytest.fixture
 def command(monkeypatch, capsys):
     """Runs the command in this process; gives exit code, output and errors."""
     small = functools.partial(luna16.write, size=(128, 128, 64))
-    monkeypatch.setitem(make_phantoms.DATASETS, "luna16", small)
+    monkeypatch.setitem(DATA_SETS, "luna16", DataSet("chests", small, 10))
 
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["make_phantoms", *map(str, arguments)])
@@ -46,13 +47,14 @@ def test_the_command_writes_what_its_flags_say(command, tmp_path):
     assert _contents(output) == _contents(tmp_path / "expected")
 
 
-def test_nodules_are_written_as_their_module_does(command, tmp_path):
-    output = tmp_path / "nodules"
+@pytest.mark.parametrize("name", ["nodules", "lidc", "pe", "lits", "brats"])
+def test_each_data_set_is_written_as_its_module_does(command, tmp_path, name):
+    output = tmp_path / "made"
     code, out, err = command(
-        "--dataset=nodules", "--cases=3", "--seed=5", f"--output_dir={output}"
+        f"--dataset={name}", "--cases=2", "--seed=5", f"--output_dir={output}"
     )
-    assert (code, out, err) == (0, f"3 cases in {output}\n", "")
-    nodules.write(tmp_path / "expected", 3, seed=5)
+    assert (code, out, err) == (0, f"2 cases in {output}\n", "")
+    DATA_SETS[name].write(tmp_path / "expected", 2, seed=5)
     assert _contents(output) == _contents(tmp_path / "expected")
 
 

@@ -184,6 +184,12 @@ def test_scans_too_small_for_nodules_are_refused(tmp_path):
     assert not (tmp_path / "small").exists()
 
 
+def test_scans_of_two_sizes_are_not_mixed_in_a_folder(tmp_path):
+    lidc.write(tmp_path, 1, size=SMALL)
+    with pytest.raises(InputError, match="empty folder.* with 1 cases of lidc_80x"):
+        lidc.write(tmp_path, 1)
+
+
 def test_other_files_are_not_mixed_with_phantoms(tmp_path):
     (tmp_path / "mine.txt").touch()
     with pytest.raises(InputError, match="phantoms go to an empty folder"):

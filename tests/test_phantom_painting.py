@@ -11,6 +11,8 @@ from models_genesis_tf.phantoms.painting import (
     paint_tube,
     slabs,
     smooth_noise,
+    to_mm,
+    to_voxels,
 )
 
 FINE = 0.5  # mm
@@ -224,3 +226,13 @@ def test_no_pile_of_lumps_is_cut_off_by_the_box(canvas):
     lumps = np.tile([[0.0, 1.0, 0.0, 0.25]], (4, 1))
     paint_ball(canvas, np.zeros(3), 6.0, 1.0, lumps)
     assert canvas.values[40, 40:, 40].sum() * FINE == pytest.approx(12, abs=0.1)
+
+
+def test_places_in_voxels_are_coordinates_of_the_canvas():
+    canvas = make_canvas((4, 5, 7), (1.0, 2.0, 0.5), 0.0)
+    voxels = np.array([(0, 0, 0), (3, 1, 6), (2, 2, 3)])
+    places = to_mm(canvas, voxels)
+    for (i, j, k), place in zip(voxels, places, strict=True):
+        expected = (canvas.x[i, 0, 0], canvas.y[0, j, 0], canvas.z[0, 0, k])
+        np.testing.assert_allclose(place, expected)
+    np.testing.assert_allclose(to_voxels(canvas, places), voxels)

@@ -3,10 +3,12 @@
 import csv
 import functools
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import pytest
 
 from models_genesis_tf.phantoms import luna16
@@ -17,12 +19,14 @@ from models_genesis_tf.tasks.catalogue import PUBLISHED
 CASES = 12
 SMALL = (
     *("--base_filters=2", "--batch_size=2", "--max_steps=4", "--epochs=2"),
-    *("--trials=1", "--patch_size=32,32,16", "--precision=float32"),
+    *("--trials=1", "--precision=float32"),
 )
 MORE = {
-    "ncc": ["--spacing=1,1,2"],
-    "ncs": ["--spacing=2,2,2"],
-    "lcs": ["--spacing=5,5,5"],
+    "ncc": ["--patch_size=32,32,16", "--spacing=1,1,2"],
+    "ncs": ["--patch_size=32,32,16", "--spacing=2,2,2"],
+    "ecc": ["--patch_size=32,32,32"],
+    "lcs": ["--patches_per_case=1"],
+    "bms": ["--patch_size=32,32,16", "--modalities=flair,t1ce"],
 }
 
 
@@ -64,8 +68,63 @@ def test_a_task_runs_from_raw_files_to_results(code, tmp_path):
     assert {row["patient"] for row in scores} == tested
     if task.kind == "classification":
         assert {row["label"] for row in scores} == {"0", "1"}
+        assert scores[0].keys() >= {"x", "y", "z"} or code == "ecc"
     if code == "ecc":  # several patches of a candidate are one row
         split = [row for row in _rows(tmp_path / "run/split.csv")]
         assert len(scores) < sum(row["split"] == "test" for row in split)
     if code == "ncc":
-        assert all(float(row["x"]) and float(row["z"]) for row in scores)
+        table = _rows(tmp_path / "raw/candidates_V2.csv")
+        places = {
+            tuple(float(row[f"coord{axis}"]) for axis in "XYZ"): row["class"]
+            for row in table
+        }
+        for row in scores:
+            place = tuple(float(row[axis]) for axis in "xyz")
+            assert places[place] == row["label"]
+    if code == "bms":
+        model = keras.saving.load_model(tmp_path / "run/trial_0/model.keras")
+        assert model.input_shape == (None, 32, 32, 16, 2)
+    _check_evaluate(tmp_path, results["trials"][0]["scores"])
+
+
+def _check_evaluate(folder: Path, scores: dict) -> None:
+    """The data may lie elsewhere by then; the scores are the same."""
+    (folder / "raw").rename(folder / "moved")
+    command = [sys.executable, "-m", "models_genesis_tf.evaluate"]
+    command += [f"--run={folder / 'run'}", f"--data_dir={folder / 'moved'}"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    path = folder / "run/evaluation/results.json"
+    again = json.loads(path.read_text(encoding="utf-8"))["trials"][0]["scores"]
+    assert again == pytest.approx(scores, rel=1e-5, nan_ok=True)
+    done = subprocess.run(
+        [*command, "--manifest=a.csv"], capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert "error: --manifest is no flag of --task=" in done.stderr
+
+
+@pytest.mark.slow
+def test_without_data_a_task_runs_on_phantoms_and_says_so(tmp_path):
+    """The line that a user types first, cut short by a flag, which wins."""
+    command = [sys.executable, "-m", "models_genesis_tf.finetune", "--task=bms"]
+    environment = os.environ | {"MODELS_GENESIS_DATA": ""}
+    for _ in range(2):
+        done = subprocess.run(
+            [*command, "--max_steps=3", "--precision=float32"],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env=environment,
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        if "finished already" in done.stdout:
+            break
+        first, *_, last = done.stdout.splitlines()
+        assert first.startswith("synthetic data in data/phantom/brats, ")
+        assert PUBLISHED["bms"].how_to_get in first
+        assert last == "synthetic data, demonstration settings: no result of the task"
+    assert "finished already" in done.stdout
+    record = tmp_path / "runs/finetune_bms_scratch/run.json"
+    record = json.loads(record.read_text(encoding="utf-8"))
+    assert record["synthetic"] and record["settings"]["base_filters"] == 4

@@ -114,4 +114,5 @@ def test_python_in_the_readme_runs(tmp_path, monkeypatch, capsys):
 def test_readme_shows_the_lines_every_user_types_first():
     text = (ROOT / "README.md").read_text()
     assert "python -m models_genesis_tf.pretrain --data_dir=" in text
+    assert "python -m models_genesis_tf.finetune --task=bms" in text
     assert "make demo" in text and "make test" in text and "make test-all" in text

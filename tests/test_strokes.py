@@ -1,14 +1,14 @@
-"""Strokes that drawings in tissue share."""
+"""Strokes that several drawings share."""
 
 import numpy as np
 
 from models_genesis_tf.phantoms.painting import make_canvas
 from models_genesis_tf.phantoms.strokes import (
     blend,
-    bumps,
-    cover_beyond,
     draw_direction,
     draw_lumps,
+    paint_path,
+    paint_ribs,
 )
 
 
@@ -18,21 +18,28 @@ def test_a_value_takes_its_share_of_each_voxel():
     assert canvas.values.ravel().tolist() == [-590.0, 40.0]
 
 
-def test_a_surface_through_a_voxels_centre_covers_half_of_it():
-    canvas = make_canvas((5, 1, 1), (2.0, 1.0, 1.0), 0.0)
-    cover = cover_beyond(canvas, canvas.x)  # x is -4, -2, 0, 2 and 4 mm
-    assert cover.ravel().tolist() == [0, 0, 0.5, 1, 1]
+def test_a_path_is_a_tube_through_its_points():
+    canvas = make_canvas((21, 21, 21), (1.0, 1.0, 1.0), 0.0)
+    paint_path(canvas, [(-6, -6, 0), (6, -6, 0), (6, 6, 0)], 2.5, 9.0)
+    on_path = canvas.values[[4, 10, 16, 16, 16], [4, 4, 4, 10, 16], 10]
+    assert (on_path == 9).all()
+    assert canvas.values[10, 10, 10] == 0  # between the ends, off the path
+    assert canvas.values[10, 4 + 2, 10] == 9 and canvas.values[10, 4 + 3, 10] == 0
 
 
-def test_bumps_are_as_far_apart_as_asked_whatever_the_spacing():
-    canvas = make_canvas((64, 64, 32), (1.0, 1.0, 2.0), 0.0)
-    field = bumps(canvas, 8.0, np.random.default_rng(0))
-    assert field.shape == (64, 64, 32)
-    assert abs(field.mean()) < 0.15 and 0.5 < field.std() < 1.2
-    near, far = (np.corrcoef(field[k:].ravel(), field[:-k].ravel()) for k in (2, 24))
-    assert near[0, 1] > 0.7 and abs(far[0, 1]) < 0.3
-    along_z = np.corrcoef(field[:, :, 1:].ravel(), field[:, :, :-1].ravel())
-    assert abs(along_z[0, 1] - near[0, 1]) < 0.1  # one step of 2 mm
+def test_a_path_changes_nothing_where_it_must_not():
+    canvas = make_canvas((21, 21, 21), (1.0, 1.0, 1.0), 0.0)
+    where = np.broadcast_to(canvas.x > 0, canvas.values.shape)
+    paint_path(canvas, [(-6, 0, 0), (6, 0, 0)], 2.5, 9.0, where)
+    assert not canvas.values[:11].any() and canvas.values[14, 10, 10] == 9
+
+
+def test_a_rib_is_bone_around_marrow_and_higher_than_thick():
+    canvas = make_canvas((21, 1, 21), (1.0, 1.0, 1.0), 0.0)
+    paint_ribs(canvas, canvas.x, canvas.z)
+    assert canvas.values[10, 0, 10] == 180  # the middle
+    assert canvas.values[10 + 3, 0, 10] == canvas.values[10, 0, 10 + 5] == 430
+    assert canvas.values[10 + 5, 0, 10] == canvas.values[10, 0, 10 + 7] == 0
 
 
 def test_lumps_are_directions_and_heights_of_both_signs():

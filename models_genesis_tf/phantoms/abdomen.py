@@ -14,12 +14,9 @@ from scipy import ndimage
 
 from models_genesis_tf.phantoms.fields import bumps, ellipsoid
 from models_genesis_tf.phantoms.liver import draw_liver, paint_liver
-from models_genesis_tf.phantoms.painting import (
-    Canvas,
-    make_canvas,
-    paint,
-    paint_tube,
-)
+from models_genesis_tf.phantoms.painting import Canvas, make_canvas, paint
+from models_genesis_tf.phantoms.scanner import draw_noise, to_stored
+from models_genesis_tf.phantoms.strokes import paint_path
 
 AIR, FAT, LUNG = -1000.0, -100.0, -850.0  # HU
 _SIDE = 128  # voxels along x and y
@@ -79,7 +76,7 @@ def draw_abdomen(rng: np.random.Generator) -> Abdomen:
     liver = draw_liver(bent, cavity, body.dome, rng)
     free = cavity & (liver.radius > _GAP)
     _paint_bowel(canvas, free, body, rng)
-    _paint_organs(bent, cage, free, body, rng)
+    _paint_organs(bent, free, body, rng)
     _paint_bones(bent, cage, body)
     _paint_great_vessels(canvas, body)
     labels = paint_liver(canvas, liver, body.liver, body.blood, rng)
@@ -168,7 +165,7 @@ def _paint_chest(canvas: Canvas, cage, below, body: _Body, rng) -> None:
     paint(canvas, edge & (cage < 0.97) & ~spine, body.muscle)
 
 
-def _paint_organs(canvas: Canvas, cage, free, body: _Body, rng) -> None:
+def _paint_organs(canvas: Canvas, free, body: _Body, rng) -> None:
     """Spleen, stomach and kidneys, each with its own texture."""
     shift = rng.uniform(-8, 8, (4, 3))
     grain = 5 * bumps(canvas, 9, rng)
@@ -220,17 +217,11 @@ def _paint_bowel(canvas: Canvas, free, body: _Body, rng: np.random.Generator) ->
         radius = rng.uniform(11, 18)
         content = rng.uniform(30, 240) if rng.random() < 0.85 else AIR
         for extra, value in ((2.5, body.muscle + 25), (0, content)):
-            _paint_path(canvas, points, radius - 3 + extra, value, room)
+            paint_path(canvas, points, radius - 3 + extra, value, room)
     pancreas = np.array([(-32, 0, -112), (-4, -8, -92), (34, 6, -80), (72, 20, -70)])
     pancreas[:, 2] += round(body.dome)
-    _paint_path(canvas, pancreas, 14, FAT, free)
-    _paint_path(canvas, pancreas, 10.5, body.liver - rng.uniform(5, 25), free)
-
-
-def _paint_path(canvas: Canvas, points, radius: float, value, where=None) -> None:
-    points = np.array(points, float)
-    for start, end in zip(points[:-1], points[1:], strict=True):
-        paint_tube(canvas, start, end, (radius, radius), value, where)
+    paint_path(canvas, pancreas, 14, FAT, free)
+    paint_path(canvas, pancreas, 10.5, body.liver - rng.uniform(5, 25), free)
 
 
 def _paint_bones(canvas: Canvas, cage, body: _Body) -> None:
@@ -260,19 +251,18 @@ def _paint_bones(canvas: Canvas, cage, body: _Body) -> None:
 def _paint_great_vessels(canvas: Canvas, body: _Body) -> None:
     front = body.spine_y - 30
     aorta = [(12, front + 4, 110), (8, front, 0), (6, front, -110)]
-    _paint_path(canvas, aorta, 13, FAT)
-    _paint_path(canvas, aorta, 10.5, body.blood + 5)
+    paint_path(canvas, aorta, 13, FAT)
+    paint_path(canvas, aorta, 10.5, body.blood + 5)
     for z, end in ((body.dome - 88, (4, -30, 0)), (body.dome - 75, (36, -14, 8))):
         start = np.array((8, front, z))
-        _paint_path(canvas, [start, start + end], 4, body.blood + 5)
+        paint_path(canvas, [start, start + end], 4, body.blood + 5)
     cava = [(-20, front - 2, body.dome), (-23, front + 2, 0), (-20, front + 4, -110)]
-    _paint_path(canvas, cava, 11, body.blood - 8)
+    paint_path(canvas, cava, 11, body.blood - 8)
 
 
 def _scan(canvas: Canvas, rng: np.random.Generator) -> np.ndarray:
     """What a scanner with a soft kernel makes of the body, int16."""
     values = ndimage.gaussian_filter(canvas.values, (0.55, 0.55, 0.4))
-    noise = rng.standard_normal(values.shape, np.float32)
-    noise = ndimage.gaussian_filter(noise, (0.6, 0.6, 0))
+    noise = draw_noise(values.shape, rng)
     values += noise * np.float32(rng.uniform(11, 22) / noise.std())
-    return np.clip(np.round(values), -1024, 3071).astype(np.int16)
+    return to_stored(values)

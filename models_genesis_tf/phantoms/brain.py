@@ -21,6 +21,7 @@ from models_genesis_tf.phantoms.painting import (
     Canvas,
     make_canvas,
     paint_tube,
+    to_mm,
 )
 from models_genesis_tf.phantoms.trees import grow_tree
 
@@ -81,7 +82,7 @@ def draw_brain(rng: np.random.Generator, grade: str) -> Brain:
     classes = _classify(push(upright, glioma), head, rng)
     classes[~inside] = tissues.OUTSIDE
     labels = add_glioma(classes, upright, glioma, rng)
-    vessels = _draw_vessels(canvas, classes, rng)
+    vessels = _draw_vessels(classes, rng)
     images = tissues.make_images(classes, vessels, SPACING, rng)
     return Brain(images, labels, SPACING)
 
@@ -232,11 +233,11 @@ def _add_hindbrain(classes: np.ndarray, canvas: Canvas, radius) -> None:
     classes[fourth < 1] = tissues.VENTRICLE
 
 
-def _draw_vessels(canvas: Canvas, classes: np.ndarray, rng) -> np.ndarray:
+def _draw_vessels(classes: np.ndarray, rng) -> np.ndarray:
     """The share of each voxel that is a vessel's: a tree from below into the sulci."""
     vessels = make_canvas(SIZE, SPACING, 0.0)
     voxels = rng.permutation(np.argwhere(classes == tissues.CSF))[:90]
-    ends = (voxels - (np.array(SIZE) - 1) / 2) * SPACING
+    ends = to_mm(vessels, voxels)
     for side in (-1, 1):
         own = ends[side * ends[:, 0] > 0]
         for start, end, leaves in grow_tree(np.array((6.0 * side, -2, -20)), own, rng):

@@ -3,7 +3,9 @@
 Of each case FLAIR, T1, contrast-enhanced T1 and T2, skull-stripped, and labels: 1
 necrotic and non-enhancing core, 2 oedema, 4 enhancing tumour (the challenge's pages,
 med.upenn.edu/sbia/brats2018/tasks.html). Every fourth case is of low grade. Case k is
-a patient. Names are those of the data's owners:
+a patient. Names are those of the data's owners (med.upenn.edu/cbica/brats2020/data.html
+for the modalities; Menze et al., IEEE TMI 34, 2015, describes the set of 2013, which
+also has a label 3):
 
 - 2018: `HGG/Brats18_X_1/Brats18_X_1_flair.nii.gz`, `_t1`, `_t1ce`, `_t2` and `_seg`.
 - 2020: `BraTS20_Training_001/BraTS20_Training_001_flair.nii.gz` and so on.

@@ -11,13 +11,13 @@ class DataSet:
     """Phantoms in one data set's own layout.
 
     Attributes:
-      what: For people.
-      write: Takes the folder, the number of cases and the seed.
-      demonstration_cases: How many a demonstration takes.
+      what: What they show, for help texts.
+      write: Writes them; takes the folder, the number of cases and the seed.
+      demonstration_cases: The number of cases for a demonstration.
     """
 
     what: str
-    write: Callable
+    write: Callable[..., None]
     demonstration_cases: int
 
 
@@ -29,7 +29,9 @@ DATA_SETS = {
         50,
     ),
     "lidc": DataSet("chest CTs with readers' outlines of nodules", lidc.write, 20),
-    "pe": DataSet("patches around candidates of pulmonary emboli", pe.write, 30),
-    "lits": DataSet("abdominal CTs with liver and lesions", lits.write, 20),
-    "brats": DataSet("brain MR with tumours", brats.write, 20),
+    "pe": DataSet("patches around candidates for pulmonary emboli", pe.write, 30),
+    "lits": DataSet(
+        "abdominal CTs with masks of the liver and its lesions", lits.write, 20
+    ),
+    "brats": DataSet("brain MR scans with masks of tumours", brats.write, 20),
 }

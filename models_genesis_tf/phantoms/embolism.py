@@ -15,19 +15,15 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
+from models_genesis_tf.phantoms.fields import bumps, cover_beyond
 from models_genesis_tf.phantoms.painting import (
     Canvas,
     make_canvas,
     paint_ball,
     paint_tube,
 )
-from models_genesis_tf.phantoms.strokes import (
-    blend,
-    bumps,
-    cover_beyond,
-    draw_direction,
-    draw_lumps,
-)
+from models_genesis_tf.phantoms.scanner import to_stored
+from models_genesis_tf.phantoms.strokes import blend, draw_direction, draw_lumps
 
 SIZE = 64  # voxels of a side of a patch
 FIELD_OF_VIEW = 20.0  # mm
@@ -119,7 +115,7 @@ def draw_view(rng: np.random.Generator, scene: np.ndarray) -> np.ndarray:
     patch = ndimage.affine_transform(
         scene, matrix, offset, (SIZE, SIZE, SIZE), order=1, mode="nearest"
     )
-    return np.clip(np.round(patch), -1024, 3071).astype(np.int16)
+    return to_stored(patch)
 
 
 def _draw_vessel(rng, patient: Patient) -> _Vessel:

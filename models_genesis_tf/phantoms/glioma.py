@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from models_genesis_tf.phantoms import tissues
-from models_genesis_tf.phantoms.fields import bumps
+from models_genesis_tf.phantoms.fields import bumps, ellipsoid
 from models_genesis_tf.phantoms.painting import Canvas
 
 GRADES = ("HGG", "LGG")
@@ -138,10 +138,4 @@ def _axes(canvas: Canvas) -> tuple[np.ndarray, ...]:
 
 def _distance(canvas: Canvas, glioma: Glioma) -> np.ndarray:
     """From the tumour's centre, mm; less along the axes that it is stretched on."""
-    square = sum(
-        ((axis - middle) / stretch) ** 2
-        for axis, middle, stretch in zip(
-            _axes(canvas), glioma.centre.tolist(), glioma.stretch.tolist(), strict=True
-        )
-    )
-    return np.sqrt(square)
+    return ellipsoid(canvas, glioma.centre, glioma.stretch)

@@ -12,12 +12,19 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from models_genesis_tf.phantoms.fields import bumps, cover_beyond, largest_piece
 from models_genesis_tf.phantoms.painting import (
     Canvas,
     make_canvas,
     paint_ball,
     paint_tube,
-    smooth_noise,
+)
+from models_genesis_tf.phantoms.scanner import draw_noise, to_stored
+from models_genesis_tf.phantoms.strokes import (
+    blend,
+    draw_direction,
+    draw_lumps,
+    paint_ribs,
 )
 from models_genesis_tf.phantoms.trees import grow_tree
 
@@ -25,7 +32,7 @@ SIZE = (48, 48, 32)
 SHAPES = ("smooth", "spiculated")
 _DIAMETERS = (8.0, 20.0)  # mm
 _BRIGHTNESS = (-200.0, 90.0)  # HU
-_FAT, _BONE, _MARROW = -95.0, 430.0, 180.0  # HU
+_FAT = -95.0  # HU
 # Spicules add to the volume and, being half lung, take from the mean brightness. The
 # body makes up for both.
 _BODY = {"smooth": 0.88, "spiculated": 0.775}  # radius relative to the drawn one
@@ -107,20 +114,21 @@ def draw_lesion(rng: np.random.Generator, patient: Patient, shape: str) -> Lesio
     _paint_texture(canvas, rng)
     _paint_vessels(canvas, centre, radius, value, rng)
     cover = _draw_cover(patient, shape, centre, radius, rng)
-    _blend(canvas, cover, value)
+    blend(canvas, cover, value)
     if rng.random() < 0.4:
         wall = _paint_wall(canvas, centre, radius, value, rng)
         cover *= 1 - wall
     values = ndimage.gaussian_filter(canvas.values, patient.blur)
-    values += _scanner_noise(patient, rng)
-    array = np.clip(np.round(values), -1024, 3071).astype(np.int16)
-    mask = _largest_piece(ndimage.gaussian_filter(cover, patient.blur) >= 0.5)
-    return Lesion(array, mask, patient.spacing)
+    noise = draw_noise(SIZE, rng)
+    values += noise * np.float32(patient.noise / noise.std())
+    # Blur and wall cut small bits off, such as the tips of spicules.
+    mask = largest_piece(ndimage.gaussian_filter(cover, patient.blur) >= 0.5)
+    return Lesion(to_stored(values), mask, patient.spacing)
 
 
 def _paint_texture(canvas: Canvas, rng: np.random.Generator) -> None:
     values = canvas.values
-    values += 22 * _bumps(canvas, 12, rng) + 30 * _bumps(canvas, 3.5, rng)
+    values += 22 * bumps(canvas, 12, rng) + 30 * bumps(canvas, 3.5, rng)
     values += rng.uniform(0, 1) * canvas.y  # blood sinks to the back
 
 
@@ -130,7 +138,7 @@ def _paint_vessels(
     """Trees from outside of the patch that run across it, and into the lesion."""
     half = np.array(SIZE) * canvas.spacing / 2
     for _ in range(rng.integers(2, 4)):
-        root = 1.3 * half * _direction(rng)
+        root = 1.3 * half * draw_direction(rng)
         opposite = -root + rng.normal(0, 6, (1, 3))
         near = centre + rng.normal(0, 0.8 * radius, (2, 3))
         others = rng.uniform(-1.1, 1.1, (rng.integers(9, 19), 3)) * half
@@ -146,22 +154,18 @@ def _draw_cover(
     """The share of each voxel that is the lesion's: a body of lobes, and spicules."""
     canvas = make_canvas(SIZE, patient.spacing, 0.0)
     body = _BODY[shape] * radius
-    paint_ball(canvas, centre, body, 1.0, _lumps(6, 0.3, rng))
+    paint_ball(canvas, centre, body, 1.0, draw_lumps(6, 0.3, rng))
     for _ in range(3):
-        lobe = centre + rng.uniform(0.4, 0.8) * body * _direction(rng)
+        lobe = centre + rng.uniform(0.4, 0.8) * body * draw_direction(rng)
         size = rng.uniform(0.5, 0.75) * body
-        paint_ball(canvas, lobe, size, 1.0, _lumps(3, 0.2, rng))
+        paint_ball(canvas, lobe, size, 1.0, draw_lumps(3, 0.2, rng))
     for _ in range(rng.integers(16, 26) if shape == "spiculated" else 0):
-        direction = _direction(rng)
+        direction = draw_direction(rng)
         start = centre + 0.6 * radius * direction
         end = centre + (radius + rng.uniform(3, 8)) * direction + rng.normal(0, 1, 3)
         radii = rng.uniform(1.4, 1.9), rng.uniform(0.4, 0.9)
         paint_tube(canvas, start, end, radii, 1.0)
     return canvas.values
-
-
-def _lumps(count: int, height: float, rng: np.random.Generator) -> np.ndarray:
-    return np.c_[rng.standard_normal((count, 3)), rng.uniform(-height, height, count)]
 
 
 def _paint_wall(
@@ -175,17 +179,15 @@ def _paint_wall(
     across = _distance(canvas, centre, sideways)
     depth = _distance(canvas, centre, outwards) - rng.uniform(0.5, 1) * radius
     # The chest is round, and not quite even.
-    depth = depth + across**2 / 220 + 0.8 * _bumps(canvas, 14, rng)
-    wall = np.clip(depth / canvas.spacing[0] + 0.5, 0, 1)
-    _blend(canvas, wall, value)
+    depth = depth + across**2 / 220 + 0.8 * bumps(canvas, 14, rng)
+    wall = cover_beyond(canvas, depth)
+    blend(canvas, wall, value)
 
     muscle = rng.uniform(3, 6)  # mm between the pleura and the fat
-    layer = 1.2 + 1.5 * _bumps(canvas, 9, rng) - np.abs(depth - muscle - 1.5)
-    _blend(canvas, np.clip(layer, 0, 1) * wall, _FAT)
+    layer = 1.2 + 1.5 * bumps(canvas, 9, rng) - np.abs(depth - muscle - 1.5)
+    blend(canvas, np.clip(layer, 0, 1) * wall, _FAT)
     height = np.mod(canvas.z + 0.5 * across + rng.uniform(0, 26), 26) - 13
-    ring = np.hypot((depth - muscle - 6) / 4, height / 6)  # 1 on a rib's surface
-    _blend(canvas, np.clip(4 * (1 - ring) + 0.5, 0, 1), _BONE)
-    _blend(canvas, np.clip(4 * (0.62 - ring) + 0.5, 0, 1), _MARROW)
+    paint_ribs(canvas, depth - muscle - 6, height)
     return wall
 
 
@@ -198,33 +200,3 @@ def _distance(canvas: Canvas, point: np.ndarray, direction: np.ndarray) -> np.nd
             axes, point.tolist(), direction.tolist(), strict=True
         )
     )
-
-
-def _blend(canvas: Canvas, cover: np.ndarray, value: float) -> None:
-    values = canvas.values
-    values += cover * (value - values)
-
-
-def _bumps(canvas: Canvas, length: float, rng: np.random.Generator) -> np.ndarray:
-    """Random bumps some mm apart."""
-    cells = tuple(length / step for step in canvas.spacing)
-    return smooth_noise(canvas.values.shape, cells, rng)
-
-
-def _largest_piece(mask: np.ndarray) -> np.ndarray:
-    """Blur and wall cut small bits off, such as the tips of spicules."""
-    pieces, _ = ndimage.label(mask)
-    sizes = np.bincount(pieces.ravel())
-    return pieces == 1 + np.argmax(sizes[1:])
-
-
-def _direction(rng: np.random.Generator) -> np.ndarray:
-    direction = rng.standard_normal(3)
-    return direction / np.linalg.norm(direction)
-
-
-def _scanner_noise(patient: Patient, rng: np.random.Generator) -> np.ndarray:
-    """Noise with the grain of a soft reconstruction kernel."""
-    noise = rng.standard_normal(SIZE, np.float32)
-    noise = ndimage.gaussian_filter(noise, (0.6, 0.6, 0))
-    return noise * np.float32(patient.noise / noise.std())

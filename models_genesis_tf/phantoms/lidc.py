@@ -1,10 +1,12 @@
 """Synthetic chest CTs in LIDC-IDRI's layout.
 
-As the downloader of the Cancer Imaging Archive writes it: folders of patients, studies
-and series, with a DICOM file for each slice and, beside them, an XML file of the four
-readers' marks. Every eleventh scan is the second one of the patient before; the real
-set has 1,018 scans of 1,010 patients. Beside the layout there is `nodules.csv`: centre,
-world mm, and diameter of each nodule as it was drawn, for checks alone.
+As the downloader of the Cancer Imaging Archive (TCIA) writes it: folders of patients,
+studies and series, with a DICOM file for each slice and, beside them, an XML file of
+the four readers' marks. Every eleventh scan is the second one of the patient before;
+the real set has 1,018 scans of 1,010 patients. Source: LIDC-IDRI's page at TCIA;
+`lidc_readings` has the source of the XML file. Beside the layout there is
+`nodules.csv`: centre, world mm, and diameter of each nodule as it was drawn, for checks
+alone.
 """
 
 from pathlib import Path
@@ -12,11 +14,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from models_genesis_tf.errors import InputError
 from models_genesis_tf.imaging.volumes import Volume, new_volume
 from models_genesis_tf.phantoms.dicom_series import SeriesNames, draw_uid, write_series
 from models_genesis_tf.phantoms.lidc_readings import draw_readings, write_readings
 from models_genesis_tf.phantoms.marker import marked
+from models_genesis_tf.phantoms.sets import check_size, patient_of
 from models_genesis_tf.phantoms.tables import write_table
 from models_genesis_tf.phantoms.thorax import Thorax, draw_body, draw_thorax
 
@@ -45,13 +47,11 @@ def write(
       InputError: If the scans would be too small to show nodules, or the folder holds
         anything else than these.
     """
-    if any(side < least for side, least in zip(size, MIN_SIZE, strict=True)):
-        raise InputError(
-            f"a phantom has {'x'.join(map(str, MIN_SIZE))} voxels or more. "
-            f"Received: {'x'.join(map(str, size))}"
-        )
+    check_size(size, MIN_SIZE)
     output_dir = Path(output_dir)
-    with marked(output_dir, "lidc", cases, seed):
+    # UIDs, and so the folders' names, differ by size: sizes do not replace each other.
+    name = "lidc" if tuple(size) == SIZE else f"lidc_{'x'.join(map(str, size))}"
+    with marked(output_dir, name, cases, seed):
         (output_dir / TABLE).unlink(missing_ok=True)
         numbers = tqdm(range(cases), "phantoms", unit="scan", disable=None)
         rows = [
@@ -64,7 +64,7 @@ def _write_case(
     output_dir: Path, seed: int, case: int, size: tuple[int, int, int]
 ) -> list[tuple]:
     """Writes a scan and its readings; gives its rows of the table."""
-    patient = _patient_of(case)
+    patient = patient_of(case)
     body = draw_body(np.random.default_rng([seed, _STREAM, patient, 0]))
     rng = np.random.default_rng([seed, _STREAM, case, 1])
     thorax = draw_thorax(rng, body, size)
@@ -79,11 +79,6 @@ def _write_case(
     readings = draw_readings(rng, thorax)
     write_readings(folder / f"{case + 1:03d}.xml", readings, names, heights, rng)
     return _rows(thorax, volume, names)
-
-
-def _patient_of(case: int) -> int:
-    """Of eleven scans in a row the last two are one patient's."""
-    return 10 * (case // 11) + min(case % 11, 9)
 
 
 def _draw_names(rng: np.random.Generator, patient: str, depth: int) -> SeriesNames:

@@ -18,6 +18,7 @@ import numpy as np
 from scipy import ndimage
 
 from models_genesis_tf.phantoms.dicom_series import SeriesNames
+from models_genesis_tf.phantoms.fields import largest_piece
 from models_genesis_tf.phantoms.outlines import close_region, outlines
 from models_genesis_tf.phantoms.thorax import Thorax
 
@@ -111,10 +112,8 @@ def _draw_region(cover: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     region = ndimage.shift(cover[box], shift, order=1) >= rng.uniform(0.3, 0.7)
     for row in range(region.shape[2]):
         region[:, :, row] = close_region(region[:, :, row])
-    pieces, _ = ndimage.label(region)
-    largest = 1 + np.argmax(np.bincount(pieces.ravel())[1:])
     whole = np.zeros(cover.shape, bool)
-    whole[box] = pieces == largest
+    whole[box] = largest_piece(region)
     return whole
 
 

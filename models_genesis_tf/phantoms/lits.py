@@ -2,8 +2,8 @@
 
 `volume-N.nii` is a CT and `segmentation-N.nii` on its grid its labels: 0 background, 1
 liver, 2 lesion (Bilic et al., The Liver Tumor Segmentation Benchmark, arXiv
-1901.04056). The real set's files are stored in different orientations, and so are
-these. Case N is a patient.
+1901.04056). The headers of the real set differ in orientation (issue 14 of
+LITS-CHALLENGE on GitHub), and so do these. Case N is a patient.
 """
 
 from pathlib import Path

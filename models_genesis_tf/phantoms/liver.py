@@ -9,14 +9,16 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from models_genesis_tf.phantoms.fields import bumps, ellipsoid
+from models_genesis_tf.phantoms.fields import bumps, ellipsoid, largest_piece
 from models_genesis_tf.phantoms.painting import (
     Canvas,
     make_canvas,
     paint,
     paint_ball,
     paint_tube,
+    to_mm,
 )
+from models_genesis_tf.phantoms.strokes import blend, draw_lumps
 from models_genesis_tf.phantoms.trees import grow_tree
 
 LESION = (40.0, 80.0)  # HU, as muscle and bowel
@@ -73,9 +75,7 @@ def draw_liver(
     for dent in (kidney, bladder):
         radius = np.maximum(radius, 1 / np.maximum(dent, 0.1))
     fissure = (np.abs(canvas.x + 6) < 2) & (canvas.y < -28) & (canvas.z < dome - 48)
-    mask = room & (radius < 1) & ~fissure
-    pieces, _ = ndimage.label(mask)
-    mask = pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:])
+    mask = largest_piece(room & (radius < 1) & ~fissure)
     return Liver(radius, mask, room & (bladder < 0.95), dome)
 
 
@@ -102,14 +102,14 @@ def paint_liver(
     places = places[110:]
     for place in places[: rng.integers(0, 4)]:
         cyst = _blob(canvas, place, rng.uniform(4, 14), 0.06, rng)
-        _blend(canvas, cyst * liver.mask, rng.uniform(*CYST))
+        blend(canvas, cyst * liver.mask, rng.uniform(*CYST))
     labels = liver.mask.astype(np.uint8)
     darkness = min(rng.uniform(*LESION), value - 22)
     for place in places[4 : 4 + rng.integers(0, MAX_LESIONS + 1)]:
         diameter = np.exp(rng.uniform(*np.log(_DIAMETERS)))
         lesion = _blob(canvas, place, diameter / 2, 0.22, rng) * liver.mask
         own = np.clip(darkness + rng.uniform(-8, 8), *LESION)
-        _blend(canvas, lesion, own + 4 * bumps(canvas, 10, rng))
+        blend(canvas, lesion, own + 4 * bumps(canvas, 10, rng))
         labels[lesion >= 0.5] = 2
     return labels
 
@@ -127,17 +127,11 @@ def _paint_vessels(canvas: Canvas, liver: Liver, ends, blood: float, rng) -> Non
 def _blob(canvas: Canvas, centre, radius: float, height: float, rng) -> np.ndarray:
     """A lumpy ball's share of each voxel."""
     cover = make_canvas(canvas.values.shape, canvas.spacing, 0.0)
-    lumps = np.c_[rng.standard_normal((5, 3)), rng.uniform(-height, height, 5)]
-    paint_ball(cover, centre, radius, 1.0, lumps)
+    paint_ball(cover, centre, radius, 1.0, draw_lumps(5, height, rng))
     return cover.values
-
-
-def _blend(canvas: Canvas, cover: np.ndarray, value) -> None:
-    values = canvas.values
-    values += cover * (value - values)
 
 
 def _places_in(mask: np.ndarray, canvas: Canvas, rng) -> np.ndarray:
     """Points away from the surface of a mask, shuffled: `(n, 3)` mm."""
     voxels = rng.permutation(np.argwhere(ndimage.binary_erosion(mask, iterations=2)))
-    return (voxels - (np.array(mask.shape) - 1) / 2) * canvas.spacing
+    return to_mm(canvas, voxels)

@@ -2,7 +2,8 @@
 
 `subset0` to `subset9` with one `.mhd` and `.raw` per series, `annotations.csv` (centre
 and diameter of nodules, world mm) and `candidates_V2.csv` (nodules and places that are
-none). Case k goes to subset k mod 10, and a case is a patient.
+none, class 1 and 0). Source: luna16.grand-challenge.org/Data. Case k goes to subset
+k mod 10, and a case is a patient.
 """
 
 import concurrent.futures
@@ -12,10 +13,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from models_genesis_tf.errors import InputError
 from models_genesis_tf.imaging.volumes import new_volume, write_volume
 from models_genesis_tf.phantoms.chest import draw_chest
 from models_genesis_tf.phantoms.marker import marked
+from models_genesis_tf.phantoms.sets import check_size
 from models_genesis_tf.phantoms.tables import write_table
 
 NUM_SUBSETS = 10
@@ -44,11 +45,7 @@ def write(
       InputError: If the scans would be too small to show a chest, or the folder
         holds anything else than these.
     """
-    if any(side < least for side, least in zip(size, MIN_SIZE, strict=True)):
-        raise InputError(
-            f"a phantom has {'x'.join(map(str, MIN_SIZE))} voxels or more. "
-            f"Received: {'x'.join(map(str, size))}"
-        )
+    check_size(size, MIN_SIZE)
     output_dir = Path(output_dir)
     with marked(output_dir, "luna16", cases, seed):
         _write_set(output_dir, cases, seed, size)

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from models_genesis_tf.imaging.volumes import new_volume, write_volume
 from models_genesis_tf.phantoms.lesion import SHAPES, draw_lesion, draw_patient
 from models_genesis_tf.phantoms.marker import marked
+from models_genesis_tf.phantoms.sets import patient_of
 from models_genesis_tf.phantoms.tables import write_table
 
 TABLE = "cases.csv"
@@ -47,7 +48,7 @@ def _write_case(
     output_dir: Path, seed: int, case: int, splits: dict[int, str]
 ) -> tuple[str, ...]:
     """Writes a patch and its mask; gives the row of the table."""
-    patient = _patient_of(case)
+    patient = patient_of(case)
     rng = np.random.default_rng([seed, _CASE_STREAM, case])
     shared = draw_patient(np.random.default_rng([seed, _PATIENT_STREAM, patient]))
     lesion = draw_lesion(rng, shared, _shape_of(case))
@@ -67,11 +68,6 @@ def _write_case(
     )
 
 
-def _patient_of(case: int) -> int:
-    """Of eleven cases in a row the last two are one patient's."""
-    return 10 * (case // 11) + min(case % 11, 9)
-
-
 def _shape_of(case: int) -> str:
     return SHAPES[case % 2]
 
@@ -80,7 +76,7 @@ def _split(cases: int, seed: int) -> dict[int, str]:
     """The part that each patient is in; two patients in a row differ in shape."""
     first_case: dict[int, int] = {}
     for case in range(cases):
-        first_case.setdefault(_patient_of(case), case)
+        first_case.setdefault(patient_of(case), case)
     rng = np.random.default_rng([seed, _SPLIT_STREAM])
     shuffled = rng.permutation(list(first_case)).tolist()
     by_shape = [[p for p in shuffled if first_case[p] % 2 == turn] for turn in (0, 1)]

@@ -56,6 +56,32 @@ def make_canvas(
     )
 
 
+def to_mm(canvas: Canvas, voxels: np.ndarray) -> np.ndarray:
+    """Turns places in voxels into places in millimetres.
+
+    Args:
+      canvas: On whose grid they are.
+      voxels: `(n, 3)`, 0 at the centre of the first voxel.
+
+    Returns:
+      `(n, 3)` mm from the middle.
+    """
+    return (voxels - (np.array(canvas.values.shape) - 1) / 2) * canvas.spacing
+
+
+def to_voxels(canvas: Canvas, places: np.ndarray) -> np.ndarray:
+    """Turns places in millimetres into places in voxels.
+
+    Args:
+      canvas: On whose grid they are.
+      places: `(n, 3)` mm from the middle.
+
+    Returns:
+      `(n, 3)`, 0 at the centre of the first voxel.
+    """
+    return places / canvas.spacing + (np.array(canvas.values.shape) - 1) / 2
+
+
 def slabs(canvas: Canvas) -> Iterator[tuple[slice, Canvas]]:
     """Cuts a canvas into slabs across x, whose arrays fit a processor's cache.
 

@@ -1,11 +1,12 @@
 """Synthetic candidates of pulmonary embolism in a folder form of this project.
 
-PE-CAD, the published data set, is private. `candidates.csv` has the columns `file`,
-`patient`, `candidate` and `label`, and one row for each patch; label 1 is an embolus, 0
-is none. A candidate has several patches, which are views of one place turned about the
-vessel; its name is unique within its patient. Patches are `.npy` files, int16 HU of
-shape (64, 64, 64), 20 mm a side with the vessel along the first axis, below
-`patches/<patient>/`. Every patient has both classes.
+PE-CAD, the data set of the published task, is private; patches of 64x64x64 voxels,
+several for a candidate, are what the official repository's configuration tells of it.
+`candidates.csv` has the columns `file`, `patient`, `candidate` and `label`, and one row
+for each patch; label 1 is an embolus, 0 is none. A candidate's patches are views of one
+place turned about the vessel; its name is unique within its patient. Patches are `.npy`
+files, int16 HU of shape (64, 64, 64), 20 mm a side with the vessel along the first
+axis, below `patches/<patient>/`. Every patient has both classes.
 """
 
 from pathlib import Path

@@ -1,8 +1,12 @@
-"""What drawings in tissue share: soft blends, random bumps, lumps and directions."""
+"""Strokes that several drawings share: blends, paths, ribs, lumps and directions."""
 
 import numpy as np
 
-from models_genesis_tf.phantoms.painting import Canvas, smooth_noise
+from models_genesis_tf.phantoms.painting import Canvas, paint_tube
+
+_BONE, _MARROW = 430.0, 180.0  # HU
+_RIB = (4.0, 6.0)  # mm, half its thickness and half its height
+_MARROW_SHARE = 0.62  # of a rib's radii
 
 
 def blend(canvas: Canvas, cover, value) -> None:
@@ -17,32 +21,40 @@ def blend(canvas: Canvas, cover, value) -> None:
     values += cover * (value - values)
 
 
-def cover_beyond(canvas: Canvas, depth: np.ndarray) -> np.ndarray:
-    """Finds the share of each voxel beyond a surface.
+def paint_path(
+    canvas: Canvas,
+    points,
+    radius: float,
+    value: float,
+    where: np.ndarray | None = None,
+) -> None:
+    """Paints a tube of even width through points.
 
     Args:
-      canvas: Whose voxels they are.
-      depth: mm of their centres beyond the surface, negative before it.
-
-    Returns:
-      The share, 0..1, of the shape of `depth`.
+      canvas: Changed in place.
+      points: `(n, 3)` mm from the middle.
+      radius: mm.
+      value: What is painted.
+      where: bool of the canvas's shape; elsewhere nothing changes.
     """
-    return np.clip(depth / canvas.spacing[0] + 0.5, 0, 1)
+    points = np.array(points, float)
+    for start, end in zip(points[:-1], points[1:], strict=True):
+        paint_tube(canvas, start, end, (radius, radius), value, where)
 
 
-def bumps(canvas: Canvas, length: float, rng: np.random.Generator) -> np.ndarray:
-    """Draws random bumps.
+def paint_ribs(canvas: Canvas, depth: np.ndarray, height: np.ndarray) -> None:
+    """Paints ribs and their marrow.
 
     Args:
-      canvas: On whose grid they are.
-      length: Distance between them, mm.
-      rng: Generator to draw from.
-
-    Returns:
-      float32 of the canvas's shape, of mean near 0 and standard deviation near 1.
+      canvas: Changed in place.
+      depth: mm of each voxel from the ribs' middle, across the chest wall; it
+        broadcasts to the canvas.
+      height: mm of each voxel from the middle of the nearest rib, along the wall; it
+        broadcasts to the canvas.
     """
-    cells = tuple(length / step for step in canvas.spacing)
-    return smooth_noise(canvas.values.shape, cells, rng)
+    ring = np.hypot(depth / _RIB[0], height / _RIB[1])  # 1 on a rib's surface
+    blend(canvas, np.clip(4 * (1 - ring) + 0.5, 0, 1), _BONE)
+    blend(canvas, np.clip(4 * (_MARROW_SHARE - ring) + 0.5, 0, 1), _MARROW)
 
 
 def draw_lumps(count: int, height: float, rng: np.random.Generator) -> np.ndarray:
@@ -50,7 +62,8 @@ def draw_lumps(count: int, height: float, rng: np.random.Generator) -> np.ndarra
 
     Args:
       count: How many.
-      height: The largest, relative to the ball's radius; as many are dents.
+      height: The largest, relative to the ball's radius; lumps and dents are equally
+        likely.
       rng: Generator to draw from.
 
     Returns:

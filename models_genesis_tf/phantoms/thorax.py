@@ -12,24 +12,27 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from models_genesis_tf.phantoms.fields import bumps, cover_beyond
 from models_genesis_tf.phantoms.painting import (
     Canvas,
     make_canvas,
     paint,
     paint_ball,
     paint_tube,
+    to_mm,
+    to_voxels,
 )
+from models_genesis_tf.phantoms.scanner import draw_noise, to_stored
 from models_genesis_tf.phantoms.strokes import (
     blend,
-    bumps,
-    cover_beyond,
     draw_direction,
     draw_lumps,
+    paint_ribs,
 )
 from models_genesis_tf.phantoms.trees import grow_tree
 
 DIAMETERS = (8.0, 22.0)  # mm
-_FAT, _BONE, _MARROW = -95.0, 430.0, 180.0  # HU
+_FAT = -95.0  # HU
 _GAP = 12.0  # mm between the surfaces of two nodules
 _RIM = np.array((25.0, 25.0, 17.0))  # mm that lie around a nodule's centre
 _BLUR = 0.5  # standard deviation of the scanner's blur, voxels
@@ -101,7 +104,8 @@ class Thorax:
     Attributes:
       array: int16 `(x, y, z)`, HU.
       spacing: mm along x, y and z.
-      nodules: The nodules of 8 mm and more.
+      nodules: Nodules drawn with one of `DIAMETERS`; those that the lung's surface
+        cuts are smaller. A small volume may have room for none.
       specks: `(n, 3)` voxels: centres of nodules below 3 mm.
       decoys: `(n, 3)` voxels: what is no nodule, such as crossings of vessels.
     """
@@ -158,19 +162,19 @@ def draw_thorax(
     decoys = _paint_decoys(canvas, body, lung, depth, rng)
     covers = [
         _paint_nodule(canvas, body, centre, radius, depth, rng)
-        for centre, radius in _places_of_nodules(canvas, body, lung, depth, rng)
+        for centre, radius in _places_of_nodules(canvas, lung, depth, rng)
     ]
     specks = _paint_specks(canvas, body, lung, covers, rng)
     values = ndimage.gaussian_filter(canvas.values, _BLUR)
-    values += _scanner_noise(size, body, rng)
-    array = np.clip(np.round(values), -1024, 3071).astype(np.int16)
+    noise = draw_noise(size, rng)
+    values += noise * np.float32(body.noise / noise.std())
     nodules = [
         Nodule(ndimage.gaussian_filter(cover, _BLUR), body.spacing) for cover in covers
     ]
     taken = sum(covers, np.zeros(size))
     places = np.round(decoys).astype(int)
     decoys = decoys[taken[tuple(places.T)] == 0]
-    return Thorax(array, body.spacing, tuple(nodules), specks, decoys)
+    return Thorax(to_stored(values), body.spacing, tuple(nodules), specks, decoys)
 
 
 def _paint_chest(canvas: Canvas, body: Body, rng) -> np.ndarray:
@@ -193,9 +197,7 @@ def _paint_chest(canvas: Canvas, body: Body, rng) -> np.ndarray:
     blend(canvas, cover_beyond(canvas, layer), _FAT)
     blend(canvas, cover_beyond(canvas, wall - 22), _FAT)
     height = np.mod(z + 0.5 * y + body.rib_phase, 26) - 13
-    ring = np.hypot((wall - 11) / 4, height / 6)  # 1 on a rib's surface
-    blend(canvas, np.clip(4 * (1 - ring) + 0.5, 0, 1), _BONE)
-    blend(canvas, np.clip(4 * (0.62 - ring) + 0.5, 0, 1), _MARROW)
+    paint_ribs(canvas, wall - 11, height)
     return np.maximum(wall, inner)
 
 
@@ -230,11 +232,10 @@ def _paint_decoys(canvas: Canvas, body: Body, lung, depth, rng) -> np.ndarray:
         for _ in range(8):
             spot = place + rng.normal(0, (4, 4, 6))
             paint_ball(canvas, spot, 3.0, body.tissue, np.zeros((1, 4)))
-    places = np.concatenate([crossings, scars, plaques])
-    return places / canvas.spacing + (np.array(lung.shape) - 1) / 2
+    return to_voxels(canvas, np.concatenate([crossings, scars, plaques]))
 
 
-def _places_of_nodules(canvas: Canvas, body: Body, lung, depth, rng) -> list[tuple]:
+def _places_of_nodules(canvas: Canvas, lung, depth, rng) -> list[tuple]:
     """Centres and radii, mm; a third of the nodules touches the lung's surface."""
     found: list[tuple[np.ndarray, float]] = []
     half = np.array(lung.shape) * canvas.spacing / 2
@@ -282,18 +283,10 @@ def _paint_specks(canvas: Canvas, body: Body, lung, covers, rng) -> np.ndarray:
     places = _places_in(clear, canvas, rng)[: rng.integers(0, 3)]
     for place in places:
         paint_ball(canvas, place, 1.4, body.tissue, np.zeros((1, 4)))
-    return places / canvas.spacing + (np.array(lung.shape) - 1) / 2
+    return to_voxels(canvas, places)
 
 
 def _places_in(where: np.ndarray, canvas: Canvas, rng) -> np.ndarray:
     """Some points all over a region, shuffled: `(n, 3)` mm from the middle."""
     coarse = np.argwhere(where[1::3, 1::3, 1::2]) * (3, 3, 2) + 1
-    middle = (np.array(where.shape) - 1) / 2
-    return (rng.permutation(coarse) - middle) * canvas.spacing
-
-
-def _scanner_noise(size, body: Body, rng) -> np.ndarray:
-    """Noise with the grain of a soft reconstruction kernel."""
-    noise = rng.standard_normal(size, np.float32)
-    noise = ndimage.gaussian_filter(noise, (0.6, 0.6, 0))
-    return noise * np.float32(body.noise / noise.std())
+    return to_mm(canvas, rng.permutation(coarse))

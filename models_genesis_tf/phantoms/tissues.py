@@ -6,7 +6,8 @@ Brightness is relative to the white matter's, which is 100.
 import numpy as np
 from scipy import ndimage
 
-from models_genesis_tf.phantoms.painting import smooth_noise
+from models_genesis_tf.phantoms.fields import bumps
+from models_genesis_tf.phantoms.painting import Canvas, make_canvas
 
 MODALITIES = ("flair", "t1", "t1ce", "t2")
 OUTSIDE, CSF, VENTRICLE, GREY, WHITE, NUCLEUS, STEM = range(7)
@@ -42,14 +43,15 @@ def make_images(
       more elsewhere.
     """
     inside = classes != OUTSIDE
-    grain = _grain(classes, spacing, rng)
-    coil = 0.16 * _bumps(classes.shape, spacing, 75, rng)  # the same for all
+    canvas = make_canvas(classes.shape, spacing, 0.0)
+    grain = _grain(classes, canvas, rng)
+    coil = 0.16 * bumps(canvas, 75, rng)  # the same for all
     images = {}
     for modality in MODALITIES:
         values = _draw_table(modality, rng)[classes]
         values += vessels * (_VESSEL[modality] - values)
         values = ndimage.gaussian_filter(values, 0.5) * (1 + grain)
-        values *= np.exp(coil + 0.08 * _bumps(classes.shape, spacing, 75, rng))
+        values *= np.exp(coil + 0.08 * bumps(canvas, 75, rng))
         noise = rng.uniform(2, 5) * rng.standard_normal((2, *values.shape), np.float32)
         values = np.hypot(values + noise[0], noise[1])  # as in a magnitude image
         values *= np.exp(rng.uniform(*np.log(_SCALE)))
@@ -69,12 +71,8 @@ def _draw_table(modality: str, rng: np.random.Generator) -> np.ndarray:
     return table
 
 
-def _grain(classes: np.ndarray, spacing, rng: np.random.Generator) -> np.ndarray:
+def _grain(classes: np.ndarray, canvas: Canvas, rng: np.random.Generator) -> np.ndarray:
     """Relative texture: fine in normal tissue, coarse in a tumour."""
-    fine = 0.035 * _bumps(classes.shape, spacing, 4, rng)
-    coarse = 0.09 * _bumps(classes.shape, spacing, 14, rng)
+    fine = 0.035 * bumps(canvas, 4, rng)
+    coarse = 0.09 * bumps(canvas, 14, rng)
     return np.where(np.isin(classes, _TUMOUR), coarse, fine)
-
-
-def _bumps(shape, spacing, length: float, rng: np.random.Generator) -> np.ndarray:
-    return smooth_noise(shape, tuple(length / step for step in spacing), rng)
