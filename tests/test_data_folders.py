@@ -112,3 +112,14 @@ def test_a_complete_set_of_another_size_stands_in_for_the_usual_one(drawn):
     luna16.write(FOLDER, 2, seed=8)
     make_chest_phantoms(FOLDER)
     assert len(drawn) == 2
+
+
+def test_a_set_whose_writing_was_interrupted_is_not_taken_for_a_smaller_one(tmp_path):
+    folder = tmp_path / "set"
+    with pytest.raises(KeyboardInterrupt), marked(folder, "lits", 3, 0):
+        raise KeyboardInterrupt
+    with pytest.raises(InputError, match=f"complete; .*Received: {folder}, whose wr"):
+        find_data(str(folder), "lits")
+    with marked(folder, "lits", 3, 0):
+        pass
+    assert find_data(str(folder), "lits") == DataFolder(folder, False)

@@ -201,6 +201,29 @@ def test_an_outline_on_a_slice_that_the_series_lacks_is_refused(tmp_path):
     )
 
 
+def test_a_ct_that_lacks_a_slice_is_left_out_and_the_others_stay(tmp_path):
+    """No outline is on the slice, but the stack is uneven; where it lies is unknown."""
+    for number in range(3):
+        series = f"1.2.{number}"
+        write_ct(tmp_path / series, series, f"P{number}")
+        write_xml(tmp_path / f"{number}.xml", series, [[around(BLOCK, series)]])
+    (tmp_path / "1.2.1" / "92.dcm").unlink()  # slice 7 of 9; the block ends at 5
+    listing = ncs.list_cases(tmp_path)
+    assert [case.patient for case in listing.cases] == ["P0", "P2"]
+    left_out = "1 CTs left out, the first of them: the slices of a DICOM series lie at"
+    assert left_out in listing.notice and "1.2.1" in listing.notice
+
+
+@pytest.mark.parametrize("bad", ["-1", "99999999999"])
+def test_a_point_outside_of_any_slice_is_damage(tmp_path, bad):
+    write_ct(tmp_path / "ct", "1.2.7", "P1")
+    nodule = around(BLOCK, "1.2.7").replace("<xCoord>4<", f"<xCoord>{bad}<")
+    assert bad in nodule
+    write_xml(tmp_path / "1.xml", "1.2.7", [[nodule]])
+    with pytest.raises(InputError, match=rf"1.xml \(coordinate {bad}\)"):
+        ncs.list_cases(tmp_path)
+
+
 def test_an_outline_beyond_its_slice_is_refused(tmp_path):
     write_ct(tmp_path / "ct", "1.2.7", "P1")
     beyond = (slice(20, 30), *BLOCK[1:])

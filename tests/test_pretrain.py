@@ -187,7 +187,7 @@ def test_without_data_phantoms_are_made_and_demonstration_settings_taken(
 ):
     call = prepared(*data_dir, "--output_dir=run", "--epochs=3", *QUICK)
     lines = capsys.readouterr().out.splitlines()
-    assert "synthetic scans" in lines[0] and "https://" in lines[0]
+    assert "synthetic data" in lines[0] and "https://" in lines[0]
     assert "synthetic scans" in lines[-1]
     assert call.facts == {"synthetic": True}
     assert call.cubes.cube_shape == (32, 32, 16, 1)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models_genesis_tf.phantoms.data_sets import DATA_SETS
-from models_genesis_tf.phantoms.marker import is_complete
+from models_genesis_tf.phantoms.marker import check_complete, is_complete
 
 PHANTOM = "phantom"
 # Cubes of a demonstration: small, and with more to restore than lung alone has.
@@ -32,7 +32,7 @@ class DataFolder:
 
 
 def find_data(data_dir: str | None, name: str) -> DataFolder:
-    """Finds the data of a command; nothing is read or written.
+    """Finds the data of a command; nothing is written.
 
     Args:
       data_dir: What the user gave, "phantom", or None to look in
@@ -41,8 +41,12 @@ def find_data(data_dir: str | None, name: str) -> DataFolder:
 
     Returns:
       The folder; that of phantoms is `./data/phantom/<name>`.
+
+    Raises:
+      InputError: If it holds phantoms whose writing was interrupted.
     """
     if data_dir and data_dir != PHANTOM:
+        check_complete(Path(data_dir))
         return DataFolder(Path(data_dir), False)
     if not data_dir:
         for root in (os.environ.get("MODELS_GENESIS_DATA"), "data"):

@@ -71,6 +71,22 @@ def is_complete(folder: Path) -> bool:
     return _read(folder).get("complete") is True
 
 
+def check_complete(folder: Path) -> None:
+    """Refuses a set of phantoms whose writing was interrupted.
+
+    Args:
+      folder: Any folder; one that is no set of phantoms passes.
+
+    Raises:
+      InputError: If its marker says that the set is not complete.
+    """
+    if _read(folder) and not is_complete(folder):
+        raise InputError(
+            "a set of phantoms is complete; the same make_phantoms again completes it. "
+            f"Received: {folder}, whose writing was interrupted"
+        )
+
+
 def pass_on(sources: Iterable[Path], folder: Path) -> None:
     """Marks a folder if what goes to it is made from phantoms, wholly or in part.
 

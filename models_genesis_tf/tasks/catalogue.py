@@ -56,8 +56,12 @@ _DEMONSTRATIONS = {
     "ncc": {"epochs": 10},
     "ncs": {"epochs": 10},
     "ecc": {"epochs": 10},
-    "lcs": {"epochs": 10},
-    "bms": {"epochs": 10},
+    "lcs": {"epochs": 20, "spacing": (4.0, 4.0, 4.0), "patch_size": (48, 48, 32)},
+    "bms": {
+        "epochs": 30,
+        "spacing": (3.125, 3.125, 3.125),
+        "patch_size": (48, 48, 32),
+    },
 }
 
 
