@@ -143,7 +143,8 @@ def define_spacing() -> None:
         flags.DEFINE_list,
         "spacing",
         [],
-        "Resample scans to this spacing x,y,z in mm first; empty keeps their own.",
+        "Resample scans to this spacing x,y,z in mm first; empty keeps their own, and "
+        "unset, finetune takes that of a published task.",
     )
 
 

@@ -109,7 +109,8 @@ def _define_cases(default: FinetuneConfig) -> None:
         default.task,
         TASKS,
         "; ".join(f"{code}: {task.title}" for code, task in PUBLISHED.items())
-        + "; custom: your own, reads --manifest.",
+        + "; custom: your own, reads --manifest. A published task's recipe, which "
+        "docs/tasks.md explains, replaces the defaults that are shown here.",
     )
     run_flags.define_data_dir()
     flags.DEFINE_enum("kind", None, KINDS, "What the network of --task=custom gives.")
@@ -144,7 +145,7 @@ def _define_published(default: FinetuneConfig) -> None:
     flags.DEFINE_list(
         "modalities",
         list(default.modalities),
-        f"Channels of --task=bms, out of {','.join(MODALITIES)}.",
+        f"Channels of --task=bms, out of {','.join(MODALITIES)}; unset, flair.",
     )
     flags.DEFINE_integer(
         "fold",
