@@ -1,9 +1,13 @@
-"""Scores the models of a finished fine-tuning run again.
+"""Scores the models of a finished fine-tuning run again, or nodules as LUNA16 does.
 
-Example:
+Examples:
   python -m models_genesis_tf.evaluate --run=runs/finetune_custom_scratch --split=test
+  python -m models_genesis_tf.evaluate --run=runs/finetune_ncc_scratch --froc
+  python -m models_genesis_tf.evaluate --submission=mine.csv \\
+    --annotations=annotations.csv --output_dir=froc
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from absl import flags
@@ -18,6 +22,35 @@ flags.DEFINE_enum(
     ["test", "valid"],
     "Which part is scored; unset, the one that the run was scored on.",
 )
+flags.DEFINE_boolean(
+    "froc",
+    False,
+    "Evaluate the candidates that a run of --task=ncc scored as LUNA16 does; nothing "
+    "is predicted.",
+)
+flags.DEFINE_string(
+    "submission",
+    None,
+    "csv file of seriesuid, coordX, coordY, coordZ, probability, evaluated as LUNA16 "
+    "does instead of a run.",
+)
+flags.DEFINE_string(
+    "annotations",
+    None,
+    "LUNA16's annotations.csv, the nodules; unset, --froc looks for it in --data_dir.",
+)
+flags.DEFINE_string(
+    "annotations_excluded",
+    None,
+    "LUNA16's annotations_excluded.csv, findings that are neither nodules nor false "
+    "positives; unset, --froc looks for it in --data_dir.",
+)
+flags.DEFINE_string(
+    "seriesuids",
+    None,
+    "File of the scans of a submission, one UID a line; unset, those that the other "
+    "tables name.",
+)
 task_flags.define_manifest()
 run_flags.define_data_dir()
 task_flags.define_cache_dir()
@@ -27,15 +60,68 @@ run_flags.define_output_dir()
 def main() -> None:
     """Reads the flags and scores."""
     values = flags.FLAGS
-    if not values.run:
-        raise InputError("evaluate takes --run. Received: none")
-    run = Path(values.run)
-    folder = Path(values.output_dir or run / "evaluation")
+    if values.submission:
+        print(_evaluate_submission(values))
+    elif not values.run:
+        raise InputError("evaluate takes --run or --submission. Received: neither")
+    elif values.froc:
+        print(_evaluate_froc(values))
+    else:
+        print(_score_again(values))
+
+
+def _score_again(values: flags.FlagValues) -> Path:
+    unused = ("annotations", "annotations_excluded", "seriesuids")
+    _refuse("--run without --froc", unused)
     from models_genesis_tf.experiments.evaluation import evaluate  # loads TensorFlow
 
     moved = {name: values[name].value for name in ("manifest", "data_dir")}
     moved = {name: value for name, value in moved.items() if value}
-    print(evaluate(run, folder, values.split, moved, values.cache_dir))
+    folder = _folder_beside(values)
+    return evaluate(Path(values.run), folder, values.split, moved, values.cache_dir)
+
+
+def _evaluate_froc(values: flags.FlagValues) -> Path:
+    _refuse("--froc", ("split", "manifest", "cache_dir", "seriesuids"))
+    from models_genesis_tf.experiments.froc_evaluation import evaluate_run
+
+    return evaluate_run(
+        Path(values.run),
+        _folder_beside(values),
+        values.data_dir,
+        values.annotations,
+        values.annotations_excluded,
+    )
+
+
+def _evaluate_submission(values: flags.FlagValues) -> Path:
+    unused = ("run", "froc", "split", "manifest", "data_dir", "cache_dir")
+    _refuse("--submission", unused)
+    for name in ("annotations", "output_dir"):
+        if not values[name].value:
+            raise InputError(f"--submission goes with --{name}. Received: none")
+    from models_genesis_tf.experiments.froc_evaluation import evaluate_submission
+
+    return evaluate_submission(
+        Path(values.submission),
+        Path(values.output_dir),
+        values.annotations,
+        values.annotations_excluded,
+        values.seriesuids,
+    )
+
+
+def _folder_beside(values: flags.FlagValues) -> Path:
+    return Path(values.output_dir or Path(values.run) / "evaluation")
+
+
+def _refuse(what: str, names: Sequence[str]) -> None:
+    """Raises an error if flags are given that have no meaning here."""
+    given = [f"--{name}" for name in names if flags.FLAGS[name].value]
+    if given:
+        raise InputError(
+            f"{', '.join(names)} do not go with {what}. Received: {', '.join(given)}"
+        )
 
 
 def cli() -> None:

@@ -7,6 +7,7 @@ from models_genesis_tf.config import FinetuneConfig
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.experiments import run_folder
 from models_genesis_tf.experiments.finetuning import summarise
+from models_genesis_tf.experiments.finished_runs import read_finished
 from models_genesis_tf.experiments.labelled_data import load_labelled_data
 from models_genesis_tf.experiments.scoring import score_model
 from models_genesis_tf.experiments.trial import cases_to_score
@@ -32,17 +33,12 @@ def evaluate(
       InputError: If the run has not come to its end, its cases or classes are other
         ones now, or the scores would be written over its own.
     """
-    record = run_folder.read_record(run)
-    if not (record.get("finished") and (run / "results.json").is_file()):
-        raise InputError(
-            f"--run is the folder of a finished run of finetune. Received: --run={run}"
-        )
+    record, results = read_finished(run)
     if folder.resolve() == run.resolve():
         raise InputError(
             "scores are written beside a run's own. "
             f"Received: --output_dir={folder}, which is the run"
         )
-    results = run_folder.read_json(run / "results.json")
     config = _settings(record["settings"])
     needless = "data_dir" if config.task == "custom" else "manifest"
     if needless in data:
