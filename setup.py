@@ -12,6 +12,7 @@ COMMANDS = (
     "pretrain",
     "finetune",
     "evaluate",
+    "predict",
     "report",
     "convert_weights",
     "benchmark",

@@ -19,7 +19,6 @@ from models_genesis_tf import command_line, run_flags
 from models_genesis_tf.errors import InputError
 
 flags.DEFINE_string("source", None, "Official weight file, .h5 or .pt.")
-flags.DEFINE_bool("overwrite", False, "Whether a file that is there is replaced.")
 flags.DEFINE_enum(
     "bn_statistics",
     "auto",
@@ -29,6 +28,7 @@ flags.DEFINE_enum(
     "batch.",
 )
 run_flags.define_output()
+run_flags.define_overwrite()
 run_flags.define_cube_size()
 
 

@@ -68,18 +68,31 @@ def define_output() -> None:
         "output",
         None,
         "File to write: of preview a PNG (unset, <scan>_preview.png in --output_dir), "
-        "of convert_weights a .keras model (unset, beside the source).",
+        "of convert_weights a .keras model (unset, beside the source), of predict a "
+        "mask or a folder (unset, <scan>_mask.nii.gz in the current one) or a .csv "
+        "table of a classification (unset, predictions.csv).",
+    )
+
+
+def define_overwrite() -> None:
+    """Defines --overwrite, without which no result that is there is replaced."""
+    define(
+        flags.DEFINE_boolean,
+        "overwrite",
+        False,
+        "Whether a file that is there is replaced.",
     )
 
 
 def define_input() -> None:
-    """Defines --input, one scan."""
+    """Defines --input, one scan or, for predict, a folder of scans."""
     define(
         flags.DEFINE_string,
         "input",
         None,
         "File of a scan (.mhd, .mha, .nii, .nii.gz, .nrrd) or folder of a DICOM "
-        "series.",
+        "series; for predict also a folder of scans, or one file for each channel of "
+        "the model, divided by commas.",
     )
 
 

@@ -1,0 +1,263 @@
+"""What a trained model says of a whole scan, by the facts in its own file."""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import keras
+import numpy as np
+from tqdm import tqdm
+
+from models_genesis_tf.errors import InputError
+from models_genesis_tf.experiments.model_facts import ModelFacts, read_facts
+from models_genesis_tf.experiments.scoring import make_predict, to_labels
+from models_genesis_tf.imaging.patches import (
+    centre_patch_start,
+    cut_patch,
+    sample_around,
+)
+from models_genesis_tf.imaging.tiling import (
+    Predict,
+    Tiling,
+    predict_resampled,
+    predict_slabs,
+    window_starts,
+)
+from models_genesis_tf.tasks.base import Case
+from models_genesis_tf.tasks.case_arrays import (
+    CaseArrays,
+    Preparation,
+    make_arrays,
+    voxel_of,
+)
+
+_BATCH_SIZE = 4
+_PATCHES_AT_ONCE = 16  # of a classification
+_FLIPS = [
+    axes for count in range(4) for axes in itertools.combinations((1, 2, 3), count)
+]
+
+
+class Predictor:
+    """A model and the facts in its file."""
+
+    def __init__(self, path: Path, test_time_augmentation: bool = False):
+        """Loads the model.
+
+        Args:
+          path: A `.keras` file that `finetune` wrote.
+          test_time_augmentation: Whether each window's result is the mean over its
+            eight flips.
+
+        Raises:
+          InputError: If it is no such file.
+        """
+        self.facts = read_facts(path)
+        self._predict = make_predict(_load_model(path))
+        if test_time_augmentation:
+            self._predict = over_flips(self._predict, self.facts.kind)
+
+    def read(self, paths: Sequence[Path]) -> CaseArrays:
+        """Reads a scan that is segmented.
+
+        Args:
+          paths: A file, or folder of a DICOM series, for each channel.
+
+        Returns:
+          Its arrays on its own grid.
+
+        Raises:
+          InputError: If a file cannot be read or channels lie on different grids.
+        """
+        return make_arrays(_case(paths), Preparation(self.facts.window), ())
+
+    def segment(
+        self, arrays: CaseArrays, title: str = "", keep_probabilities: bool = False
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Segments a scan by overlapping windows.
+
+        Without resampling, classes are taken slab by slab, so that the probabilities
+        of the whole scan are held only if they are asked for.
+
+        Args:
+          arrays: As from `read`.
+          title: Beside the progress bar.
+          keep_probabilities: Whether they are returned.
+
+        Returns:
+          Classes uint8 `(x, y, z)`, and probabilities float32 `(x, y, z, output)` or
+          None.
+        """
+        image, count = arrays.image, self.facts.num_outputs
+        tiling = Tiling(self.facts.patch_size, batch_size=_BATCH_SIZE)
+        labels = np.empty(image.shape[:3], np.uint8)
+        kept = None
+        if keep_probabilities:
+            kept = np.empty((*labels.shape, count), np.float32)
+        spacing = target_spacing(self.facts, arrays)
+        with _progress(self._predict, tiling, arrays, spacing, title) as predict:
+            for start, slab in _outputs(arrays, spacing, predict, tiling, count):
+                planes = slice(start, start + len(slab))
+                labels[planes] = _classes_of(slab, self.facts.threshold)
+                if keep_probabilities:
+                    kept[planes] = slab
+        return labels, kept
+
+    def classify(self, paths: Sequence[Path]) -> list[float]:
+        """Classifies a scan by the patch in its middle.
+
+        Args:
+          paths: A file, or folder of a DICOM series, for each channel.
+
+        Returns:
+          The probability of the second of two classes, or that of each class.
+
+        Raises:
+          InputError: As `read`.
+        """
+        facts = self.facts
+        preparation = Preparation(facts.window, facts.spacing, facts.in_plane_size)
+        image = make_arrays(_case(paths), preparation, ()).image
+        start = centre_patch_start(image.shape[:3], facts.patch_size)
+        return self._predict(cut_patch(image, start, facts.patch_size)[None])[
+            0
+        ].tolist()
+
+    def classify_places(
+        self, paths: Sequence[Path], places: Sequence[tuple[float, float, float]]
+    ) -> list[list[float]]:
+        """Classifies places in a scan by the patches around them.
+
+        Args:
+          paths: A file, or folder of a DICOM series, for each channel.
+          places: World positions (LPS), mm; one or more.
+
+        Returns:
+          For each place what `classify` returns.
+
+        Raises:
+          InputError: As `read`, or if a place lies outside.
+        """
+        facts = self.facts
+        case = dataclasses.replace(_case(paths), centre=tuple(places[0]))
+        arrays = make_arrays(case, Preparation(facts.window), ())
+        source = arrays.source
+        geometry = (source.origin, source.direction, source.spacing)
+        shape = source.array.shape
+        scale = np.divide(facts.spacing or source.spacing, source.spacing)
+        centres = [voxel_of(place, *geometry, shape) for place in places]
+        results = []
+        for start in range(0, len(centres), _PATCHES_AT_ONCE):
+            patches = [
+                sample_around(arrays.image, centre, facts.patch_size, scale)
+                for centre in centres[start : start + _PATCHES_AT_ONCE]
+            ]
+            results += self._predict(np.stack(patches)).tolist()
+        return results
+
+
+def over_flips(predict: Predict, kind: str) -> Predict:
+    """Makes a function of windows that takes the mean over their eight flips.
+
+    Args:
+      predict: Takes float32 `(n, x, y, z, channel)`.
+      kind: "segmentation", whose outputs are flipped back, or "classification".
+
+    Returns:
+      A function of the same windows.
+    """
+
+    def predict_flips(windows: np.ndarray) -> np.ndarray:
+        total = np.float32(0)
+        for axes in _FLIPS:
+            outputs = predict(np.ascontiguousarray(np.flip(windows, axes)))
+            back = axes if kind == "segmentation" else ()
+            total = total + np.flip(outputs, back)
+        return total / np.float32(len(_FLIPS))
+
+    return predict_flips
+
+
+def target_spacing(facts: ModelFacts, arrays: CaseArrays) -> tuple[float, float, float]:
+    """The spacing at which a model sees a scan.
+
+    Args:
+      facts: Of the model.
+      arrays: Of the scan on its own grid.
+
+    Returns:
+      Distance of voxels along x, y and z, mm; the scan's own if the model has none.
+    """
+    if facts.spacing:
+        return facts.spacing
+    x, y, z = arrays.spacing
+    wanted = facts.in_plane_size
+    if not wanted:
+        return arrays.spacing
+    sides = arrays.image.shape
+    return x * sides[0] / wanted, y * sides[1] / wanted, z
+
+
+def _load_model(path: Path) -> keras.Model:
+    """Opens a model; whatever is wrong with it becomes one line."""
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras raises anything on files that are damaged
+        reason = str(error).strip().split("\n")[0]
+        raise InputError(
+            f"a .keras file opens in Keras. Received: {path} ({reason})"
+        ) from error
+
+
+def _case(paths: Sequence[Path]) -> Case:
+    """A case without a label map, of which only the image is asked."""
+    return Case(str(paths[0]), tuple(paths), label=0, patient="", split=None)
+
+
+def _outputs(
+    arrays: CaseArrays,
+    spacing: tuple[float, float, float],
+    predict: Predict,
+    tiling: Tiling,
+    count: int,
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Slabs of outputs on the scan's own grid; a single one where it is resampled."""
+    if np.allclose(spacing, arrays.spacing, rtol=1e-4):  # as predict_resampled does
+        yield from predict_slabs(arrays.image, predict, tiling, count)
+        return
+    outputs = predict_resampled(
+        arrays.image, arrays.spacing, spacing, predict, tiling, count
+    )
+    yield 0, outputs
+
+
+def _classes_of(outputs: np.ndarray, threshold: float) -> np.ndarray:
+    if outputs.shape[-1] == 1:
+        return (outputs[..., 0] > threshold).astype(np.uint8)
+    return to_labels(outputs)
+
+
+@contextmanager
+def _progress(
+    predict: Predict,
+    tiling: Tiling,
+    arrays: CaseArrays,
+    spacing: tuple[float, float, float],
+    title: str,
+) -> Iterator[Callable]:
+    """A function of windows that moves a bar, which is quiet without a terminal."""
+    sides = np.multiply(arrays.image.shape[:3], arrays.spacing) / spacing
+    sides = np.maximum(1, np.round(sides)).astype(int).tolist()
+    pairs = zip(sides, tiling.window, strict=True)
+    total = math.prod(len(window_starts(*pair, tiling.overlap)) for pair in pairs)
+    with tqdm(total=total, desc=title, leave=False, disable=None, unit="window") as bar:
+
+        def predict_and_tell(windows: np.ndarray) -> np.ndarray:
+            outputs = predict(windows)
+            bar.update(len(windows))
+            return outputs
+
+        yield predict_and_tell

@@ -1,0 +1,110 @@
+"""Segments or classifies whole scans with a model of finetune.
+
+How a scan becomes the model's input is read from the model's own file.
+
+Examples:
+  python -m models_genesis_tf.predict --model=model.keras --input=scan.nii.gz
+  python -m models_genesis_tf.predict --model=model.keras --input=scans \\
+    --output=masks --largest_component --preview
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from absl import flags
+
+from models_genesis_tf import command_line, run_flags
+from models_genesis_tf.errors import InputError
+
+flags.DEFINE_string("model", None, "A model.keras of a run of finetune.")
+flags.DEFINE_boolean(
+    "probabilities",
+    False,
+    "Write float32 probabilities instead of a mask: of the foreground, or one file for "
+    "each of more than two classes.",
+)
+flags.DEFINE_boolean(
+    "test_time_augmentation",
+    False,
+    "Take the mean over the eight flips of each window; eight times slower.",
+)
+flags.DEFINE_boolean(
+    "largest_component", False, "Keep the largest connected piece of each class."
+)
+flags.DEFINE_float(
+    "min_size_mm3",
+    0.0,
+    "Remove connected pieces of a mask of less than this volume, mm^3.",
+    lower_bound=0.0,
+)
+flags.DEFINE_string(
+    "candidates",
+    None,
+    "Of a classification: csv file of seriesuid, coordX, coordY, coordZ (world, mm), "
+    "places that are classified instead of each scan's middle; seriesuid is the name "
+    "of a scan's file or folder.",
+)
+flags.DEFINE_boolean("preview", False, "Draw a PNG beside each mask.")
+run_flags.define_input()
+run_flags.define_output()
+run_flags.define_overwrite()
+
+_OF_MASKS = ("probabilities", "largest_component", "min_size_mm3", "preview")
+_AFTERWARDS = ("largest_component", "min_size_mm3")
+
+
+def main() -> None:
+    """Reads the flags and predicts."""
+    values = flags.FLAGS
+    for name in ("model", "input"):
+        if not values[name].value:
+            raise InputError(f"predict takes --{name}. Received: none")
+    if values.probabilities:
+        _refuse("--probabilities", _AFTERWARDS)
+    from models_genesis_tf.experiments.prediction import Predictor  # loads TensorFlow
+
+    predictor = Predictor(Path(values.model), values.test_time_augmentation)
+    predict = _classify if predictor.facts.kind == "classification" else _segment
+    for path in predict(predictor, values):
+        print(path, flush=True)
+
+
+def _segment(predictor, values: flags.FlagValues):
+    from models_genesis_tf.experiments.predicted_masks import Options, segment_scans
+
+    _refuse("a segmentation", ["candidates"])
+    options = Options(
+        values.probabilities,
+        values.largest_component,
+        values.min_size_mm3,
+        values.preview,
+        values.overwrite,
+    )
+    return segment_scans(predictor, values.input, values.output, options)
+
+
+def _classify(predictor, values: flags.FlagValues):
+    from models_genesis_tf.experiments.predicted_table import classify_scans
+
+    _refuse("a classification", _OF_MASKS)
+    return classify_scans(
+        predictor, values.input, values.output, values.candidates, values.overwrite
+    )
+
+
+def _refuse(what: str, names: Sequence[str]) -> None:
+    """Raises an error if flags are given that have no meaning here."""
+    given = [f"--{name}" for name in names if flags.FLAGS[name].value]
+    if given:
+        raise InputError(
+            f"{', '.join(names)} do not go with {what}. Received: {', '.join(given)}"
+        )
+
+
+def cli() -> None:
+    """Runs the command."""
+    command_line.run(main)
+
+
+if __name__ == "__main__":
+    cli()
