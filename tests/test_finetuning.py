@@ -191,8 +191,10 @@ def test_the_model_opens_in_keras_and_says_what_prediction_needs(scratch):
         "threshold": 0.5,
         "window": "percentile",
         "spacing": None,
+        "in_plane_size": None,
         "patch_size": [16, 16, 8],
         "channels": 1,
+        "modalities": ["any"],
         "base_filters": 2,
     }
 
