@@ -235,7 +235,7 @@ def test_tensorflow_is_not_loaded(tmp_path):
         "finally:\n    assert not {'tensorflow', 'keras'} & sys.modules.keys()"
     )
     command = [sys.executable, "-c", code, f"--run={run}", "--froc"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8")
     assert done.returncode == 0 and not done.stderr, done.stderr[-2000:]
     assert (run / "evaluation/froc.json").is_file()
 

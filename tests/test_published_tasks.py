@@ -50,7 +50,7 @@ def test_a_task_runs_from_raw_files_to_results(code, tmp_path):
     command = [sys.executable, "-m", "models_genesis_tf.finetune", f"--task={code}"]
     command += [f"--data_dir={tmp_path / 'raw'}", f"--output_dir={tmp_path / 'run'}"]
     done = subprocess.run(
-        [*command, *SMALL, *MORE.get(code, [])], capture_output=True, text=True
+        [*command, *SMALL, *MORE.get(code, [])], capture_output=True, encoding="utf-8"
     )
     assert done.returncode == 0, done.stderr[-2000:]
     results = json.loads((tmp_path / "run/results.json").read_text(encoding="utf-8"))
@@ -92,13 +92,13 @@ def _check_evaluate(folder: Path, scores: dict) -> None:
     (folder / "raw").rename(folder / "moved")
     command = [sys.executable, "-m", "models_genesis_tf.evaluate"]
     command += [f"--run={folder / 'run'}", f"--data_dir={folder / 'moved'}"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr[-2000:]
     path = folder / "run/evaluation/results.json"
     again = json.loads(path.read_text(encoding="utf-8"))["trials"][0]["scores"]
     assert again == pytest.approx(scores, rel=1e-5, nan_ok=True)
     done = subprocess.run(
-        [*command, "--manifest=a.csv"], capture_output=True, text=True
+        [*command, "--manifest=a.csv"], capture_output=True, encoding="utf-8"
     )
     assert done.returncode == 1
     assert "error: --manifest is no flag of --task=" in done.stderr
@@ -113,7 +113,7 @@ def test_without_data_a_task_runs_on_phantoms_and_says_so(tmp_path):
         done = subprocess.run(
             [*command, "--max_steps=3", "--precision=float32"],
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             cwd=tmp_path,
             env=environment,
         )
