@@ -90,6 +90,23 @@ def set_defaults(values: dict) -> None:
         flags.FLAGS.set_default(name, value)
 
 
+def refuse_flags(what: str, names: Sequence[str]) -> None:
+    """Refuses flags that have no meaning beside others.
+
+    Args:
+      what: What they do not go with.
+      names: Of the flags.
+
+    Raises:
+      InputError: If one of them is given.
+    """
+    given = [f"--{name}" for name in names if flags.FLAGS[name].value]
+    if given:
+        raise InputError(
+            f"{', '.join(names)} do not go with {what}. Received: {', '.join(given)}"
+        )
+
+
 def replayable_flags(leave_out: Sequence[str] = ()) -> str:
     """Writes the running command's flags as a flagfile.
 

@@ -7,7 +7,6 @@ Examples:
     --annotations=annotations.csv --output_dir=froc
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from absl import flags
@@ -72,7 +71,7 @@ def main() -> None:
 
 def _score_again(values: flags.FlagValues) -> Path:
     unused = ("annotations", "annotations_excluded", "seriesuids")
-    _refuse("--run without --froc", unused)
+    command_line.refuse_flags("--run without --froc", unused)
     from models_genesis_tf.experiments.evaluation import evaluate  # loads TensorFlow
 
     moved = {name: values[name].value for name in ("manifest", "data_dir")}
@@ -82,7 +81,9 @@ def _score_again(values: flags.FlagValues) -> Path:
 
 
 def _evaluate_froc(values: flags.FlagValues) -> Path:
-    _refuse("--froc", ("split", "manifest", "cache_dir", "seriesuids"))
+    command_line.refuse_flags(
+        "--froc", ("split", "manifest", "cache_dir", "seriesuids")
+    )
     from models_genesis_tf.experiments.froc_evaluation import evaluate_run
 
     return evaluate_run(
@@ -96,7 +97,7 @@ def _evaluate_froc(values: flags.FlagValues) -> Path:
 
 def _evaluate_submission(values: flags.FlagValues) -> Path:
     unused = ("run", "froc", "split", "manifest", "data_dir", "cache_dir")
-    _refuse("--submission", unused)
+    command_line.refuse_flags("--submission", unused)
     for name in ("annotations", "output_dir"):
         if not values[name].value:
             raise InputError(f"--submission goes with --{name}. Received: none")
@@ -113,15 +114,6 @@ def _evaluate_submission(values: flags.FlagValues) -> Path:
 
 def _folder_beside(values: flags.FlagValues) -> Path:
     return Path(values.output_dir or Path(values.run) / "evaluation")
-
-
-def _refuse(what: str, names: Sequence[str]) -> None:
-    """Raises an error if flags are given that have no meaning here."""
-    given = [f"--{name}" for name in names if flags.FLAGS[name].value]
-    if given:
-        raise InputError(
-            f"{', '.join(names)} do not go with {what}. Received: {', '.join(given)}"
-        )
 
 
 def cli() -> None:

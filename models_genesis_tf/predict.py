@@ -8,7 +8,6 @@ Examples:
     --output=masks --largest_component --preview
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from absl import flags
@@ -60,7 +59,7 @@ def main() -> None:
         if not values[name].value:
             raise InputError(f"predict takes --{name}. Received: none")
     if values.probabilities:
-        _refuse("--probabilities", _AFTERWARDS)
+        command_line.refuse_flags("--probabilities", _AFTERWARDS)
     from models_genesis_tf.experiments.prediction import Predictor  # loads TensorFlow
 
     predictor = Predictor(Path(values.model), values.test_time_augmentation)
@@ -72,7 +71,7 @@ def main() -> None:
 def _segment(predictor, values: flags.FlagValues):
     from models_genesis_tf.experiments.predicted_masks import Options, segment_scans
 
-    _refuse("a segmentation", ["candidates"])
+    command_line.refuse_flags("a segmentation", ["candidates"])
     options = Options(
         values.probabilities,
         values.largest_component,
@@ -86,19 +85,10 @@ def _segment(predictor, values: flags.FlagValues):
 def _classify(predictor, values: flags.FlagValues):
     from models_genesis_tf.experiments.predicted_table import classify_scans
 
-    _refuse("a classification", _OF_MASKS)
+    command_line.refuse_flags("a classification", _OF_MASKS)
     return classify_scans(
         predictor, values.input, values.output, values.candidates, values.overwrite
     )
-
-
-def _refuse(what: str, names: Sequence[str]) -> None:
-    """Raises an error if flags are given that have no meaning here."""
-    given = [f"--{name}" for name in names if flags.FLAGS[name].value]
-    if given:
-        raise InputError(
-            f"{', '.join(names)} do not go with {what}. Received: {', '.join(given)}"
-        )
 
 
 def cli() -> None:

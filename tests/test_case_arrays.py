@@ -10,7 +10,7 @@ import SimpleITK as sitk
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.imaging.volumes import new_volume, write_volume
 from models_genesis_tf.tasks.base import Case
-from models_genesis_tf.tasks.case_arrays import Preparation, read_image
+from models_genesis_tf.tasks.case_arrays import Preparation, read_image, target_spacing
 from models_genesis_tf.tasks.preparation import prepare_case, prepare_cases
 
 SHAPE = (20, 18, 14)
@@ -174,6 +174,16 @@ def test_slices_are_resized_and_depth_is_kept(tmp_path):
     assert prepared.spacing_mm == pytest.approx((0.7 * 20 / 36, 0.9 * 18 / 36, 2.5))
     asked = replace(setting, spacing=SPACING)  # a spacing that is asked for wins
     assert prepare_case(case, asked, tmp_path / "cache").shape == SHAPE
+
+
+def test_the_spacing_of_a_whole_scan_follows_the_settings():
+    source = new_volume(block(), SPACING)
+    assert target_spacing(Preparation(), source) == SPACING
+    sized = Preparation(in_plane_size=10)
+    expected = (0.7 * 20 / 10, 0.9 * 18 / 10, 2.5)
+    assert target_spacing(sized, source) == pytest.approx(expected)
+    spaced = replace(sized, spacing=(1.0, 2.0, 3.0))
+    assert target_spacing(spaced, source) == (1.0, 2.0, 3.0)
 
 
 def test_rows_of_array_files_are_cases_as_they_are(tmp_path, rng):

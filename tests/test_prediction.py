@@ -1,7 +1,6 @@
 """Whole scans through models whose predictions are known in closed form."""
 
 import itertools
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +14,6 @@ from models_genesis_tf.experiments.predicted_table import classify_scans
 from models_genesis_tf.experiments.prediction import (
     Predictor,
     over_flips,
-    target_spacing,
 )
 from models_genesis_tf.experiments.prediction_figure import (
     mask_centre,
@@ -113,18 +111,6 @@ def test_resampled_predictions_lie_on_the_scans_own_grid(tmp_path, axis, facts):
     model = thresholding_model(tmp_path / "m.keras", 0.0, 1.0, **facts)
     (mask,) = _segment(Predictor(model), scan, tmp_path / "mask.nii.gz")
     np.testing.assert_array_equal(stored(mask).T, array > 0)
-
-
-def test_the_spacing_that_a_model_sees_follows_its_facts(predictor, tmp_path):
-    scan = write_scan(tmp_path / "s.nii.gz", random_scan())
-    arrays = predictor.read([scan])
-    facts = predictor.facts
-    np.testing.assert_allclose(target_spacing(facts, arrays), (0.7, 0.9, 1.6))
-    sized = replace(facts, in_plane_size=13)
-    expected = (0.7 * 26 / 13, 0.9 * 22 / 13, 1.6)
-    np.testing.assert_allclose(target_spacing(sized, arrays), expected)
-    spaced = replace(sized, spacing=(1.0, 2.0, 3.0))
-    assert target_spacing(spaced, arrays) == (1.0, 2.0, 3.0)
 
 
 # Outputs

@@ -7,12 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import keras
 import numpy as np
 from tqdm import tqdm
 
-from models_genesis_tf.errors import InputError
-from models_genesis_tf.experiments.model_facts import ModelFacts, read_facts
+from models_genesis_tf.experiments.model_facts import read_facts
 from models_genesis_tf.experiments.scoring import make_predict, to_labels
 from models_genesis_tf.imaging.patches import (
     centre_patch_start,
@@ -26,11 +24,13 @@ from models_genesis_tf.imaging.tiling import (
     predict_slabs,
     window_starts,
 )
+from models_genesis_tf.models.pretrained import load_keras
 from models_genesis_tf.tasks.base import Case
 from models_genesis_tf.tasks.case_arrays import (
     CaseArrays,
     Preparation,
     make_arrays,
+    target_spacing,
     voxel_of,
 )
 
@@ -56,7 +56,7 @@ class Predictor:
           InputError: If it is no such file.
         """
         self.facts = read_facts(path)
-        self._predict = make_predict(_load_model(path))
+        self._predict = make_predict(load_keras(path))
         if test_time_augmentation:
             self._predict = over_flips(self._predict, self.facts.kind)
 
@@ -97,11 +97,14 @@ class Predictor:
         kept = None
         if keep_probabilities:
             kept = np.empty((*labels.shape, count), np.float32)
-        spacing = target_spacing(self.facts, arrays)
+        preparation = Preparation(
+            spacing=self.facts.spacing, in_plane_size=self.facts.in_plane_size
+        )
+        spacing = target_spacing(preparation, arrays.source)
         with _progress(self._predict, tiling, arrays, spacing, title) as predict:
             for start, slab in _outputs(arrays, spacing, predict, tiling, count):
                 planes = slice(start, start + len(slab))
-                labels[planes] = _classes_of(slab, self.facts.threshold)
+                labels[planes] = to_labels(slab, self.facts.threshold)
                 if keep_probabilities:
                     kept[planes] = slab
         return labels, kept
@@ -181,37 +184,6 @@ def over_flips(predict: Predict, kind: str) -> Predict:
     return predict_flips
 
 
-def target_spacing(facts: ModelFacts, arrays: CaseArrays) -> tuple[float, float, float]:
-    """The spacing at which a model sees a scan.
-
-    Args:
-      facts: Of the model.
-      arrays: Of the scan on its own grid.
-
-    Returns:
-      Distance of voxels along x, y and z, mm; the scan's own if the model has none.
-    """
-    if facts.spacing:
-        return facts.spacing
-    x, y, z = arrays.spacing
-    wanted = facts.in_plane_size
-    if not wanted:
-        return arrays.spacing
-    sides = arrays.image.shape
-    return x * sides[0] / wanted, y * sides[1] / wanted, z
-
-
-def _load_model(path: Path) -> keras.Model:
-    """Opens a model; whatever is wrong with it becomes one line."""
-    try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # Keras raises anything on files that are damaged
-        reason = str(error).strip().split("\n")[0]
-        raise InputError(
-            f"a .keras file opens in Keras. Received: {path} ({reason})"
-        ) from error
-
-
 def _case(paths: Sequence[Path]) -> Case:
     """A case without a label map, of which only the image is asked."""
     return Case(str(paths[0]), tuple(paths), label=0, patient="", split=None)
@@ -232,12 +204,6 @@ def _outputs(
         arrays.image, arrays.spacing, spacing, predict, tiling, count
     )
     yield 0, outputs
-
-
-def _classes_of(outputs: np.ndarray, threshold: float) -> np.ndarray:
-    if outputs.shape[-1] == 1:
-        return (outputs[..., 0] > threshold).astype(np.uint8)
-    return to_labels(outputs)
 
 
 @contextmanager

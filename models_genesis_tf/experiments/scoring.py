@@ -216,17 +216,18 @@ def _summarise(data, per_metric, occurring, pooled, paper) -> tuple:
     return scores, notes
 
 
-def to_labels(outputs: np.ndarray) -> np.ndarray:
+def to_labels(outputs: np.ndarray, threshold: float = THRESHOLD) -> np.ndarray:
     """Turns probabilities into classes.
 
     Args:
       outputs: (x, y, z, 1) of foreground, or (x, y, z, classes).
+      threshold: Probability above which a voxel is foreground.
 
     Returns:
       uint8 (x, y, z).
     """
     if outputs.shape[-1] == 1:
-        return (outputs[..., 0] > THRESHOLD).astype(np.uint8)
+        return (outputs[..., 0] > threshold).astype(np.uint8)
     return outputs.argmax(axis=-1).astype(np.uint8)
 
 

@@ -32,7 +32,7 @@ def load_pretrained(path: str | Path) -> keras.Model:
     if not path.is_file():
         raise InputError(f"weights are a file. Received: {path}, which is none")
     official = is_official_file(path)
-    model = None if official else _load_keras(path)
+    model = None if official else load_keras(path)
     try:
         if official:
             model, _ = build_official(read_official(path))
@@ -42,8 +42,18 @@ def load_pretrained(path: str | Path) -> keras.Model:
     return model
 
 
-def _load_keras(path: Path) -> keras.Model:
-    """Opens a `.keras` file; whatever is wrong with it becomes one line."""
+def load_keras(path: Path) -> keras.Model:
+    """Opens a `.keras` file of any network; what is wrong with it becomes one line.
+
+    Args:
+      path: The file.
+
+    Returns:
+      The model, uncompiled.
+
+    Raises:
+      InputError: If Keras cannot open it.
+    """
     if not zipfile.is_zipfile(path):
         raise InputError(
             "weights are a .keras file, or the official .h5 or .pt file. "

@@ -95,7 +95,6 @@ class Task:
     Attributes:
       code: Value of `--task`.
       title: For people.
-      object: What is found or judged, for example "lung nodule".
       modality: For example "CT".
       dimension: 2 or 3.
       kind: One of `KINDS`.
@@ -112,7 +111,6 @@ class Task:
 
     code: str
     title: str
-    object: str
     modality: str
     dimension: int
     kind: str

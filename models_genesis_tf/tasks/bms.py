@@ -41,7 +41,6 @@ from models_genesis_tf.tasks.splits import keep_complete_split
 TASK = Task(
     code="bms",
     title="brain tumour segmentation",
-    object="brain tumour",
     modality="MR",
     dimension=3,
     kind="segmentation",

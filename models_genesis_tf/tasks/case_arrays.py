@@ -143,6 +143,25 @@ def make_arrays(
     return CaseArrays(image, label, view.spacing, ranges, volumes[0])
 
 
+def target_spacing(
+    preparation: Preparation, source: Volume
+) -> tuple[float, float, float]:
+    """The spacing that a whole scan is resampled to.
+
+    Args:
+      preparation: The settings.
+      source: The scan.
+
+    Returns:
+      Distance of voxels along x, y and z, mm; the scan's own if no other is asked for.
+    """
+    if preparation.spacing or not preparation.in_plane_size:
+        return preparation.spacing or source.spacing
+    x, y, z = source.spacing
+    sides, wanted = source.array.shape, preparation.in_plane_size
+    return x * sides[0] / wanted, y * sides[1] / wanted, z
+
+
 def voxel_of(
     place: Sequence[float],
     origin: Sequence[float],
@@ -268,8 +287,4 @@ def _view_of(case: Case, preparation: Preparation, source: Volume) -> _View:
         centre = voxel_of(case.centre, *geometry, shape)
         box = box_around(shape, centre, size, np.divide(spacing, source.spacing))
         return _View(source, box, spacing, size, centre - [edge.start for edge in box])
-    if preparation.spacing is None and preparation.in_plane_size:
-        x, y, z = source.spacing
-        sides, wanted = source.array.shape, preparation.in_plane_size
-        spacing = (x * sides[0] / wanted, y * sides[1] / wanted, z)
-    return _View(source, whole, spacing)
+    return _View(source, whole, target_spacing(preparation, source))

@@ -136,7 +136,6 @@ def custom_task(
     return Task(
         code="custom",
         title=f"{kind} of your own data",
-        object="as labelled",
         modality="any",
         dimension=3,
         kind=kind,

@@ -28,7 +28,6 @@ from models_genesis_tf.tasks.table_rows import Row, read_rows
 TASK = Task(
     code="ecc",
     title="pulmonary embolism false positive reduction",
-    object="pulmonary embolism",
     modality="CT",
     dimension=3,
     kind="classification",

@@ -40,7 +40,6 @@ from models_genesis_tf.tasks.splits import keep_complete_split
 TASK = Task(
     code="lcs",
     title="liver segmentation",
-    object="liver",
     modality="CT",
     dimension=3,
     kind="segmentation",

@@ -37,7 +37,6 @@ from models_genesis_tf.tasks.table_rows import Row
 TASK = Task(
     code="ncc",
     title="lung nodule false positive reduction",
-    object="lung nodule",
     modality="CT",
     dimension=3,
     kind="classification",

@@ -43,7 +43,6 @@ from models_genesis_tf.tasks.splits import keep_complete_split
 TASK = Task(
     code="ncs",
     title="lung nodule segmentation",
-    object="lung nodule",
     modality="CT",
     dimension=3,
     kind="segmentation",
