@@ -12,7 +12,7 @@ from pathlib import Path
 
 from absl import flags
 
-from models_genesis_tf import command_line, run_flags
+from models_genesis_tf import command_line, run_flags, task_flags
 from models_genesis_tf.errors import InputError
 
 flags.DEFINE_string("model", None, "A model.keras of a run of finetune.")
@@ -27,15 +27,7 @@ flags.DEFINE_boolean(
     False,
     "Take the mean over the eight flips of each window; eight times slower.",
 )
-flags.DEFINE_boolean(
-    "largest_component", False, "Keep the largest connected piece of each class."
-)
-flags.DEFINE_float(
-    "min_size_mm3",
-    0.0,
-    "Remove connected pieces of a mask of less than this volume, mm^3.",
-    lower_bound=0.0,
-)
+task_flags.define_postprocessing()
 flags.DEFINE_string(
     "candidates",
     None,
@@ -74,8 +66,7 @@ def _segment(predictor, values: flags.FlagValues):
     command_line.refuse_flags("a segmentation", ["candidates"])
     options = Options(
         values.probabilities,
-        values.largest_component,
-        values.min_size_mm3,
+        task_flags.postprocessing(),
         values.preview,
         values.overwrite,
     )

@@ -11,6 +11,7 @@ from absl import flags
 from models_genesis_tf import run_flags
 from models_genesis_tf.config import SCRATCH, FinetuneConfig
 from models_genesis_tf.errors import InputError
+from models_genesis_tf.imaging.postprocessing import Postprocessing
 from models_genesis_tf.imaging.windows import parse_window
 from models_genesis_tf.tasks.base import KINDS
 from models_genesis_tf.tasks.bms import MODALITIES, check_modalities
@@ -49,6 +50,29 @@ def define_cache_dir() -> None:
         None,
         "Folder of prepared cases, shared by runs; unset, prepared/ beside the run's.",
     )
+
+
+def define_postprocessing() -> None:
+    """Defines --largest_component and --min_size_mm3."""
+    run_flags.define(
+        flags.DEFINE_boolean,
+        "largest_component",
+        False,
+        "Keep the largest connected piece of each class.",
+    )
+    run_flags.define(
+        flags.DEFINE_float,
+        "min_size_mm3",
+        0.0,
+        "Remove connected pieces of a mask of less than this volume, mm^3.",
+        lower_bound=0.0,
+    )
+
+
+def postprocessing() -> Postprocessing:
+    """Reads --largest_component and --min_size_mm3."""
+    values = flags.FLAGS
+    return Postprocessing(values.largest_component, values.min_size_mm3)
 
 
 def define_task_flags(default: FinetuneConfig) -> None:

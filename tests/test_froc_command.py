@@ -246,8 +246,8 @@ def test_tensorflow_is_not_loaded(tmp_path):
         ((), "evaluate takes --run or --submission. Received: neither"),
         (
             ("--run=r", "--froc", "--split=valid"),
-            "split, manifest, cache_dir, seriesuids do not go with --froc. "
-            "Received: --split",
+            "split, manifest, cache_dir, seriesuids, whole_scans, largest_component, "
+            "min_size_mm3 do not go with --froc. Received: --split",
         ),
         (
             ("--run=r", "--annotations=a"),
@@ -256,8 +256,9 @@ def test_tensorflow_is_not_loaded(tmp_path):
         ),
         (
             ("--submission=s", "--run=r", "--froc"),
-            "run, froc, split, manifest, data_dir, cache_dir do not go with "
-            "--submission. Received: --run, --froc",
+            "run, froc, split, manifest, data_dir, cache_dir, whole_scans, "
+            "largest_component, min_size_mm3 do not go with --submission. "
+            "Received: --run, --froc",
         ),
         (("--submission=s",), "--submission goes with --annotations. Received: none"),
         (

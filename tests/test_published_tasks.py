@@ -85,6 +85,8 @@ def test_a_task_runs_from_raw_files_to_results(code, tmp_path):
         model = keras.saving.load_model(tmp_path / "run/trial_0/model.keras")
         assert model.input_shape == (None, 32, 32, 16, 2)
     _check_evaluate(tmp_path, results["trials"][0]["scores"])
+    if task.kind == "segmentation":
+        _check_whole_scans(tmp_path, code, results["trials"][0]["scores"])
 
 
 def _check_evaluate(folder: Path, scores: dict) -> None:
@@ -102,6 +104,23 @@ def _check_evaluate(folder: Path, scores: dict) -> None:
     )
     assert done.returncode == 1
     assert "error: --manifest is no flag of --task=" in done.stderr
+
+
+def _check_whole_scans(folder: Path, code: str, scores: dict) -> None:
+    """A nodule's patch is a case; elsewhere a case is a whole scan already."""
+    command = [sys.executable, "-m", "models_genesis_tf.evaluate", "--whole_scans"]
+    command += [f"--run={folder / 'run'}", f"--data_dir={folder / 'moved'}"]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8")
+    assert done.returncode == 0, done.stderr[-2000:]
+    path = folder / "run/evaluation/whole_scans.json"
+    (trial,) = json.loads(path.read_text(encoding="utf-8"))["trials"]
+    same = trial["patches"] if code == "ncs" else trial["whole scans"]
+    for metric in ("dice_mean", "iou_mean", "dice_pooled"):
+        assert same[metric] == pytest.approx(scores[metric], abs=1e-3), metric
+    rows = _rows(folder / "run/evaluation/trial_0_whole_scans.csv")
+    tested = {row["patient"] for row in _rows(folder / "run/trial_0/scores.csv")}
+    assert {row["patient"] for row in rows} == tested
+    assert len(rows) == len({row["case"] for row in rows})
 
 
 @pytest.mark.slow

@@ -37,12 +37,6 @@ def _load(manifest: Path, cache: Path, **settings):
     return load_labelled_data(config, cache, ("train", "valid", "test"))
 
 
-@pytest.fixture(autouse=True)
-def any_network(monkeypatch):
-    """Takes networks that are none of this package's."""
-    monkeypatch.setattr(scoring, "load_pretrained", keras.saving.load_model)
-
-
 @pytest.fixture(scope="module")
 def segmentation(tmp_path_factory):
     folder = tmp_path_factory.mktemp("segmentation")

@@ -8,7 +8,10 @@ from models_genesis_tf.errors import InputError
 from models_genesis_tf.experiments import run_folder
 from models_genesis_tf.experiments.finetuning import summarise
 from models_genesis_tf.experiments.finished_runs import read_finished
-from models_genesis_tf.experiments.labelled_data import load_labelled_data
+from models_genesis_tf.experiments.labelled_data import (
+    LabelledData,
+    load_labelled_data,
+)
 from models_genesis_tf.experiments.scoring import score_model
 from models_genesis_tf.experiments.trial import cases_to_score
 from models_genesis_tf.tasks.splits import split_sha256
@@ -33,6 +36,49 @@ def evaluate(
       InputError: If the run has not come to its end, its cases or classes are other
         ones now, or the scores would be written over its own.
     """
+    config, labelled, results = load_run(run, folder, split, data, cache_dir)
+    run_folder.make_folder(folder)
+    trials = []
+    for result in results["trials"]:
+        number = result["trial"]
+        cases = cases_to_score(labelled, config, number)
+        model = run / f"trial_{number}" / "model.keras"
+        rows, scores, notes = score_model(model, labelled, cases)
+        run_folder.write_rows(folder / f"trial_{number}_scores.csv", rows)
+        trials.append(
+            result | {"scores": scores, "notes": notes, "scored_cases": len(cases)}
+        )
+    results |= {"score_split": config.score_split, "trials": trials}
+    run_folder.write_json(folder / "results.json", results)
+    print(summarise(trials, config.score_split))
+    return folder / "results.json"
+
+
+def load_run(
+    run: Path,
+    folder: Path,
+    split: str | None,
+    data: dict,
+    cache_dir: str | None,
+    prepare: bool = True,
+) -> tuple[FinetuneConfig, LabelledData, dict]:
+    """Finds the cases that a run is scored on, once it has come to its end.
+
+    Args:
+      run: See `evaluate`, as for the others.
+      folder: See there.
+      split: See there.
+      data: See there.
+      cache_dir: See there.
+      prepare: Whether the cases that are scored are prepared.
+
+    Returns:
+      The settings, whose `score_split` is the part that is scored; the data; and what
+      results.json holds.
+
+    Raises:
+      InputError: As `evaluate`.
+    """
     record, results = read_finished(run)
     if folder.resolve() == run.resolve():
         raise InputError(
@@ -52,8 +98,9 @@ def evaluate(
         **data,
         patch_size=tuple(record["patch_size"]),
     )
+    parts = [config.score_split] if prepare else []
     labelled = load_labelled_data(
-        config, _cache_dir(run, cache_dir), [config.score_split], record["classes"]
+        config, _cache_dir(run, cache_dir), parts, record["classes"]
     )
     same_split = split_sha256(labelled.split) == record["split_sha256"]
     if not same_split or list(labelled.classes) != record["classes"]:
@@ -61,21 +108,7 @@ def evaluate(
             "a run is scored on the cases and classes that it began with. "
             f"Received: others in {config.data_dir or config.manifest}"
         )
-    run_folder.make_folder(folder)
-    trials = []
-    for result in results["trials"]:
-        number = result["trial"]
-        cases = cases_to_score(labelled, config, number)
-        model = run / f"trial_{number}" / "model.keras"
-        rows, scores, notes = score_model(model, labelled, cases)
-        run_folder.write_rows(folder / f"trial_{number}_scores.csv", rows)
-        trials.append(
-            result | {"scores": scores, "notes": notes, "scored_cases": len(cases)}
-        )
-    results |= {"score_split": config.score_split, "trials": trials}
-    run_folder.write_json(folder / "results.json", results)
-    print(summarise(trials, config.score_split))
-    return folder / "results.json"
+    return config, labelled, results
 
 
 def _cache_dir(run: Path, asked_for: str | None) -> Path:

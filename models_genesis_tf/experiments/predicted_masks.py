@@ -19,10 +19,7 @@ from models_genesis_tf.experiments.predicted_scans import (
 )
 from models_genesis_tf.experiments.prediction import Predictor
 from models_genesis_tf.experiments.prediction_figure import save_mask_panel
-from models_genesis_tf.imaging.postprocessing import (
-    keep_largest_component,
-    remove_small,
-)
+from models_genesis_tf.imaging.postprocessing import Postprocessing
 from models_genesis_tf.imaging.volumes import SUFFIXES, write_volume
 from models_genesis_tf.tasks.case_arrays import CaseArrays
 
@@ -31,19 +28,17 @@ _DEFAULT_SUFFIX = ".nii.gz"
 
 @dataclass(frozen=True)
 class Options:
-    """What is written, and what is done to masks.
+    """What is written.
 
     Attributes:
       probabilities: Write probabilities instead of classes.
-      largest_component: Keep the largest connected piece of each class.
-      min_size_mm3: Volume from which a connected piece stays, mm^3.
+      postprocessing: What is done to masks.
       preview: Draw the mask's contour beside each result.
       overwrite: Write over what is there.
     """
 
     probabilities: bool = False
-    largest_component: bool = False
-    min_size_mm3: float = 0.0
+    postprocessing: Postprocessing = Postprocessing()
     preview: bool = False
     overwrite: bool = False
 
@@ -151,10 +146,7 @@ def _write_results(
     options: Options,
 ) -> None:
     labels, outputs = predictor.segment(arrays, title, options.probabilities)
-    if options.min_size_mm3:
-        labels = remove_small(labels, arrays.spacing, options.min_size_mm3)
-    if options.largest_component:
-        labels = keep_largest_component(labels)
+    labels = options.postprocessing.apply(labels, arrays.spacing)
     results = [labels] if outputs is None else np.moveaxis(outputs, -1, 0)
     for path, array in zip(files, results, strict=False):
         write_volume(path, array, like=arrays.source)

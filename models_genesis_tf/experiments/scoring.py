@@ -1,6 +1,5 @@
 """Scores of a trained model on whole cases, which it never sees the labels of."""
 
-import functools
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,32 +16,16 @@ from models_genesis_tf.evaluation.classification_metrics import (
     mean_auc,
     sensitivity_specificity,
 )
-from models_genesis_tf.evaluation.metrics import (
-    class_scores,
-    foreground_classes,
-    mean_over_cases,
-)
-from models_genesis_tf.evaluation.segmentation_metrics import (
-    OverlapCounts,
-    PaperIou,
-    dice,
-    iou,
-)
-from models_genesis_tf.evaluation.surface_metrics import (
-    distance_percentile,
-    share_within,
-    surface_distances,
-)
+from models_genesis_tf.evaluation.segmentation_scores import SegmentationScores
 from models_genesis_tf.experiments.examples import Examples
 from models_genesis_tf.experiments.labelled_data import LabelledData
 from models_genesis_tf.imaging.interpolation import interpolate
 from models_genesis_tf.imaging.tiling import Tiling, predict_tiled
-from models_genesis_tf.models.pretrained import load_pretrained
+from models_genesis_tf.models.pretrained import load_keras
 from models_genesis_tf.pipelines.example_stream import fixed_examples
 from models_genesis_tf.tasks.base import Case
 
 THRESHOLD = 0.5
-SURFACE_TOLERANCE_MM = 2.0
 _BATCH_SIZE = 4
 _PATCHES_AT_ONCE = 16  # of a classification
 _ONE_CLASS = "all scored cases are of one class: no auc"
@@ -62,7 +45,7 @@ def score_model(
       One row of scores.csv for each case; the scores of all of them by metric, None
       where one is not defined; and what was left out, for people.
     """
-    predict = make_predict(load_pretrained(path))
+    predict = make_predict(load_keras(path))
     score = _score_segmentation
     if data.task.kind == "classification":
         score = _score_classification
@@ -159,61 +142,23 @@ def _binary_scores(labels: np.ndarray, probability: np.ndarray) -> tuple:
 
 def _score_segmentation(predict, data: LabelledData, cases: Sequence[Case]) -> tuple:
     tiling = Tiling(data.patch_size, batch_size=_BATCH_SIZE)
-    classes = len(data.classes)
-    rows, occurring = [], []
-    per_metric: dict[str, list[dict[int, float]]] = {}
-    pooled, paper = OverlapCounts(), PaperIou()
+    scores = SegmentationScores(data.classes)
     for case in tqdm(cases, "scoring", leave=False, disable=None):
         prepared = data.prepared[case.name]
-        volume = prepared.image()
-        outputs = predict_tiled(volume, predict, tiling, data.num_outputs)
+        outputs = predict_tiled(prepared.image(), predict, tiling, data.num_outputs)
         spacing = prepared.original_spacing_mm
         if spacing != prepared.spacing_mm:
             scale = np.divide(spacing, prepared.spacing_mm)
             outputs = interpolate(outputs, prepared.original_shape, scale)
-        truth, labels = prepared.original_label_map(), to_labels(outputs)
-        measure = functools.partial(surface_distances, spacing=spacing)
-        distances = class_scores(truth, labels, classes, measure)
-        metrics = {
-            "dice": class_scores(truth, labels, classes, dice),
-            "iou": class_scores(truth, labels, classes, iou),
-            "hd95_mm": {
-                k: distance_percentile(values, 95) for k, values in distances.items()
-            },
-            "surface_dice_2mm": {
-                k: share_within(values, SURFACE_TOLERANCE_MM)
-                for k, values in distances.items()
-            },
-        }
-        occurring.append(foreground_classes(truth, classes))
-        row = {"case": case.name, "patient": case.patient}
-        for name, values in metrics.items():
-            per_metric.setdefault(name, []).append(values)
-            row |= {f"{name}_{data.classes[k]}": v for k, v in values.items()}
-        rows.append(row)
-        pooled.add(truth > 0, labels > 0)
-        paper.add(truth > 0, foreground_probability(outputs))
-    return rows, *_summarise(data, per_metric, occurring, pooled, paper)
-
-
-def _summarise(data, per_metric, occurring, pooled, paper) -> tuple:
-    scores, notes = {}, []
-    for name, per_case in per_metric.items():
-        mean = mean_over_cases(per_case, occurring)
-        scores[f"{name}_mean"] = mean.mean
-        scores |= {f"{name}_{data.classes[k]}": v for k, v in mean.per_class.items()}
-        if mean.undefined:
-            notes.append(f"{name}: {mean.undefined} values of empty masks left out")
-    scores |= {
-        "dice_pooled": pooled.dice(),
-        "iou_pooled": pooled.iou(),
-        "paper_iou": paper.result(),
-    }
-    notes += [
-        f"class {data.classes[k]} is in no case: left out of the means"
-        for k in mean.left_out
-    ]
-    return scores, notes
+        scores.add(
+            case.name,
+            case.patient,
+            prepared.original_label_map(),
+            to_labels(outputs),
+            spacing,
+            foreground_probability(outputs),
+        )
+    return scores.rows, *scores.summary()
 
 
 def to_labels(outputs: np.ndarray, threshold: float = THRESHOLD) -> np.ndarray:

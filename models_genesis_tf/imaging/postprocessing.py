@@ -8,6 +8,7 @@ work goes by parts.
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
@@ -18,6 +19,38 @@ _NEIGHBOURS = np.ones((3, 3, 3), bool)
 _CHUNK = 2**20
 # Headers of NIfTI hold three float32 spacings, each off by at most 6e-8 of itself.
 _VOLUME_ERROR = 2e-7
+
+
+@dataclass(frozen=True)
+class Postprocessing:
+    """What is done to a predicted mask.
+
+    Attributes:
+      largest_component: Whether only the largest connected piece of each class stays.
+      min_size_mm3: Volume from which a connected piece stays, mm^3.
+    """
+
+    largest_component: bool = False
+    min_size_mm3: float = 0.0
+
+    def apply(self, labels: np.ndarray, spacing_mm: Sequence[float]) -> np.ndarray:
+        """Cleans a mask.
+
+        Args:
+          labels: `(x, y, z)`, uint8, classes; 0 is background.
+          spacing_mm: Distance of voxels along x, y and z, mm.
+
+        Returns:
+          Labels of the same shape and type; the same array if nothing is asked for.
+
+        Raises:
+          InputError: As `remove_small`.
+        """
+        if self.min_size_mm3:
+            labels = remove_small(labels, spacing_mm, self.min_size_mm3)
+        if self.largest_component:
+            labels = keep_largest_component(labels)
+        return labels
 
 
 def keep_largest_component(labels: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
+from models_genesis_tf.imaging.postprocessing import Postprocessing
 from models_genesis_tf.imaging.volumes import Volume
 
 KINDS = ("classification", "segmentation")
@@ -40,8 +41,9 @@ class Case:
     Attributes:
       name: Unique among the cases of a task.
       images: For each channel a file, or folder of a DICOM series.
-      label: File or source of the label map (segmentation) or index of the class
-        (classification).
+      label: File or source of the label map (segmentation), or index of the class
+        (classification); where a case may be of several classes or of none, 1 or 0 for
+        each class.
       patient: Cases of one patient are never in two parts.
       split: "train", "valid" or "test" where the data say so, else None.
       centre: World position (LPS) that the patch is cut around, mm; None where the
@@ -55,7 +57,7 @@ class Case:
 
     name: str
     images: tuple[Path, ...]
-    label: Path | LabelSource | int
+    label: Path | LabelSource | int | tuple[int, ...]
     patient: str
     split: str | None
     centre: tuple[float, float, float] | None = None
@@ -67,6 +69,11 @@ class Case:
     def image(self) -> Path:
         """The image of the first channel."""
         return self.images[0]
+
+    @property
+    def is_classified(self) -> bool:
+        """Whether its label says the class, or classes, of the whole of it."""
+        return isinstance(self.label, int | tuple)
 
 
 @dataclass(frozen=True)
@@ -107,6 +114,9 @@ class Task:
         of its phantoms; empty where a manifest names the files.
       in_plane_size: Voxels along x and along y that slices are resized to where no
         spacing is asked for, or None.
+      postprocessing: What is done to predicted masks of whole scans.
+      multi_label: Whether a case may be of several classes, or of none; the classes are
+        then findings, without a background.
     """
 
     code: str
@@ -121,3 +131,5 @@ class Task:
     how_to_get: str
     data_set: str = ""
     in_plane_size: int | None = None
+    postprocessing: Postprocessing = Postprocessing()
+    multi_label: bool = False

@@ -27,6 +27,7 @@ takes is not in it; its author speaks of FLAIR [ModelsGenesis issue 39].
 """
 
 import dataclasses
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -35,6 +36,7 @@ from random import Random
 
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.imaging.folders import files_below
+from models_genesis_tf.imaging.postprocessing import Postprocessing
 from models_genesis_tf.tasks.base import Case, Listing, Task
 from models_genesis_tf.tasks.splits import keep_complete_split
 
@@ -56,6 +58,8 @@ TASK = Task(
         "repository's fold_1.csv, fold_2.csv and fold_3.csv beside them"
     ),
     data_set="brats",
+    # Gliomas are measurable from 10 mm on (RANO); that is the volume of such a ball.
+    postprocessing=Postprocessing(min_size_mm3=math.pi / 6 * 10**3),
 )
 MODALITIES = ("flair", "t1", "t1ce", "t2")
 DEFAULT_MODALITIES = ("flair",)

@@ -27,6 +27,7 @@ import numpy as np
 
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.imaging.folders import files_below
+from models_genesis_tf.imaging.postprocessing import Postprocessing
 from models_genesis_tf.imaging.volumes import (
     Volume,
     as_lps,
@@ -54,6 +55,8 @@ TASK = Task(
     ),
     data_set="lits",
     in_plane_size=256,
+    # A liver is one piece.
+    postprocessing=Postprocessing(largest_component=True),
 )
 
 _CLASSES = ("background", "liver")

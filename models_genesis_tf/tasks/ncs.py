@@ -14,6 +14,7 @@ repository, keras/downstream_tasks/ncs_data.py]
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from models_genesis_tf.imaging import dicom
 from models_genesis_tf.imaging.dicom import SliceHeader
 from models_genesis_tf.imaging.folders import files_below
 from models_genesis_tf.imaging.mapped_arrays import MappedArray
+from models_genesis_tf.imaging.postprocessing import Postprocessing
 from models_genesis_tf.imaging.volumes import list_scans
 from models_genesis_tf.tasks.base import PARTS, Case, Listing, Task
 from models_genesis_tf.tasks.lidc_nodules import (
@@ -57,6 +59,8 @@ TASK = Task(
         "x_train_64x64x32.npy, m_train_64x64x32.npy and those of valid and test"
     ),
     data_set="lidc",
+    # Readers outlined nodules from 3 mm on; that is the volume of such a ball.
+    postprocessing=Postprocessing(min_size_mm3=math.pi / 6 * 3**3),
 )
 
 _CLASSES = ("background", "nodule")
