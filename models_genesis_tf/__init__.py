@@ -1,4 +1,4 @@
-"""Models Genesis for Keras: self-supervised 3D models for medical images.
+"""Models Genesis for Keras: self-supervised 3D and 2D models for medical images.
 
 Reading order, which is the data's way through the package:
 imaging (scans to cubes), phantoms (synthetic scans), transforms and pipelines (cubes
@@ -21,10 +21,12 @@ _HOMES = {
     "build_classifier": "models.heads",
     "build_encoder": "models.heads",
     "build_segmenter": "models.heads",
+    "build_unet2d": "models.unet2d",
     "build_unet3d": "models.unet3d",
     "genesis_pair": "transforms.pairs",
     "load_pretrained": "models.pretrained",
     "open_cubes": "imaging.cube_files",
+    "read_image2d": "imaging.images",
     "read_volume": "imaging.volumes",
     "scheme_config": "transforms.pairs",
     "training_pairs": "pipelines.pair_stream",

@@ -4,6 +4,7 @@ Flags become these dataclasses at the entry points; nothing below reads a flag.
 """
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 SCHEMES = (
     "unified",
@@ -29,7 +30,8 @@ class TransformConfig:
       flip_rate: Chance of each of up to three successive flips, in [0, 1].
       flip_depth: Whether the last spatial axis is among those flipped. The official
         code draws among channel, x and y instead, so that one draw in three does
-        nothing and depth is never flipped.
+        nothing and depth is never flipped. A slice, which has no depth, is flipped
+        along x and y under either.
       nonlinear_rate: Chance of the Bezier intensity map, in [0, 1].
       local_shuffling_rate: Chance of local pixel shuffling, in [0, 1].
       shuffle_windows: Number of windows for a cube of 64x64x32 voxels; scaled in
@@ -99,8 +101,9 @@ class CubeConfig:
     """What is cut from a scan.
 
     Attributes:
-      cube_size: Sides x, y, z in voxels.
-      cubes_per_volume: Cubes wanted from each scan.
+      cube_size: Sides x, y, z in voxels. With z = 1, whole axial slices are taken, and
+        pictures, and resized to x, y.
+      cubes_per_volume: Cubes, or slices, wanted from each scan.
       acceptance: "chest_ct", "foreground", "none", or "auto" to choose for each scan.
       window: As `imaging.windows.parse_window` reads it, or "auto" for each scan.
       min_tissue: Smallest share of tissue in an accepted cube, in [0, 1]; None is 0
@@ -120,8 +123,14 @@ class CubeConfig:
     max_padding: float = 1.5
     seed: int = 0
 
+    @property
+    def takes_slices(self) -> bool:
+        """Whether whole axial slices are taken instead of cubes."""
+        return self.cube_size[2] == 1
+
 
 SCRATCH = "scratch"
+IMAGENET = "imagenet:"  # before the path of torchvision's ResNet-18
 LEARNING_RATES = {"sgd": 1.0, "adam": 1e-3}
 # Settings that say how a run is computed, not what.
 HOW_IT_RUNS = (
@@ -138,9 +147,11 @@ class PretrainConfig:
     """A pre-training run; the defaults are the released code's (paper_facts 4.1).
 
     Attributes:
+      model: "unet3d", which restores cubes, or "unet2d", which restores axial slices.
       scheme: Which of the transforms are used, one of `SCHEMES`.
       transform_preset: Name in `TRANSFORM_PRESETS`.
-      base_filters: Filters of the first convolution; 32 is the official width.
+      base_filters: Filters of the first convolution; 32 is the official width in 3D, 64
+        that of ResNet-18 in 2D.
       bn_momentum: Share of the old moving statistics that each step keeps; 0.99 in the
         released code.
       batch_size: Pairs per step over all devices.
@@ -166,6 +177,7 @@ class PretrainConfig:
       seed: From which weights, order and transforms follow.
     """
 
+    model: str = "unet3d"
     scheme: str = "unified"
     transform_preset: str = "default"
     base_filters: int = 32
@@ -188,6 +200,14 @@ class PretrainConfig:
     seed: int = 0
 
 
+# Nothing but the kind of network is published of pre-training in 2D (paper_facts 1.4):
+# the optimizer is that of 3D, the batch a usual one for images of this size.
+PRETRAIN_DEFAULTS = {
+    "unet3d": PretrainConfig(),
+    "unet2d": PretrainConfig(model="unet2d", base_filters=64, batch_size=32),
+}
+
+
 @dataclass(frozen=True)
 class FinetuneConfig:
     """A fine-tuning run; the defaults are those of a user's own task.
@@ -205,9 +225,15 @@ class FinetuneConfig:
       fold: Which fold of a cross-validation is tested, from 1.
       min_readers: Readers that have to agree that there is a lesion.
       lesions_are_liver: Whether lesions in the liver count as liver.
+      labels: How many findings of chest X-rays are learned, 8 or 14.
+      dimension: 3, or 2 for a network that sees axial slices or pictures; None is 2
+        where all images are pictures, else 3.
+      slices_per_case: In two dimensions, axial slices of a classified volume or place,
+        one beside the other, whose probabilities are averaged; odd.
       window: As `imaging.windows.parse_window` reads it.
       spacing: Spacing x, y, z in mm that images are resampled to, or None.
-      patch_size: Sides x, y, z in voxels, or None to choose them by the images.
+      patch_size: Sides x, y, z in voxels, or None to choose them by the images; in two
+        dimensions z is 1.
       patches_per_case: Patches that an epoch of a segmentation takes from each case.
       balanced: Whether a classification trains on as many cases of each class; of the
         smallest class all are taken in each epoch, of the others some by chance.
@@ -215,7 +241,7 @@ class FinetuneConfig:
         "dice" (the released code's for segmentation, over all of a batch).
       flip_axes: Axes, of "x", "y", "z", along which training examples are flipped at
         random.
-      weights: `SCRATCH` or the path of a weight file.
+      weights: `SCRATCH` or the path of a weight file, perhaps behind `IMAGENET`.
       trials: Independent repetitions.
       train_fraction: Share of the training and validation patients used, in (0, 1].
       score_split: "test" or "valid"; test cases are then never read.
@@ -250,6 +276,9 @@ class FinetuneConfig:
     fold: int = 1
     min_readers: int = 1
     lesions_are_liver: bool = True
+    labels: int = 8
+    dimension: int | None = None
+    slices_per_case: int = 1
     window: str = "percentile"
     spacing: tuple[float, float, float] | None = None
     patch_size: tuple[int, int, int] | None = None
@@ -277,3 +306,15 @@ class FinetuneConfig:
     deterministic: bool = False
     checkpoint_every: int = 0
     seed: int = 0
+
+
+def weights_path(weights: str | Path) -> Path:
+    """Gives the file that weights are in.
+
+    Args:
+      weights: A path, or `IMAGENET` and a path.
+
+    Returns:
+      The path.
+    """
+    return Path(str(weights).removeprefix(IMAGENET))

@@ -1,7 +1,9 @@
-"""Cuts cubes from the scans of a folder.
+"""Cuts cubes from the scans of a folder, or takes their axial slices.
 
-Example:
+Examples:
   python -m models_genesis_tf.extract_cubes --data_dir=scans --output_dir=cubes
+  python -m models_genesis_tf.extract_cubes --data_dir=scans --cube_size=224,224 \\
+    --output_dir=slices
 """
 
 from absl import flags

@@ -19,7 +19,7 @@ from pathlib import Path
 from absl import flags
 
 from models_genesis_tf import command_line, run_flags, task_flags
-from models_genesis_tf.config import SCRATCH, FinetuneConfig
+from models_genesis_tf.config import SCRATCH, FinetuneConfig, weights_path
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.experiments import data_folders, run_folder, sweep
 from models_genesis_tf.experiments.sweep_file import SweepRun, read_sweep
@@ -56,7 +56,9 @@ def main() -> None:
     data = _find_data(values.task)
     config = _configure(values.task, data)
     start = Path(config.weights).stem
-    command_line.set_defaults({"output_dir": f"runs/finetune_{config.task}_{start}"})
+    form = "_2d" if config.dimension == 2 != recipe(config.task).dimension else ""
+    name = f"finetune_{config.task}{form}_{start}"
+    command_line.set_defaults({"output_dir": f"runs/{name}"})
     with run_folder.sole_writer(values.output_dir):
         _run(Path(values.output_dir), config, data)
 
@@ -74,7 +76,9 @@ def _find_data(code: str) -> data_folders.DataFolder | None:
 
 def _configure(code: str, data: data_folders.DataFolder | None) -> FinetuneConfig:
     """Settings out of a task's recipe and the flags."""
-    usual = recipe(code)
+    # A default may be that of the run checked before, in a sweep.
+    asked_for = flags.FLAGS["dimension"]
+    usual = recipe(code, asked_for.value if asked_for.present else None)
     if data and data.demonstration:
         usual = demonstrate(usual, flags.FLAGS.weights)
     config = task_flags.run_config(usual)
@@ -95,7 +99,7 @@ def _run(
             return
     cache_dir = Path(values.cache_dir or folder.parent / "prepared")
     inputs = [config.data_dir or config.manifest]
-    inputs += [config.weights] * (config.weights != SCRATCH)
+    inputs += [str(weights_path(config.weights))] * (config.weights != SCRATCH)
     run_folder.start_run(folder, recorded, values.restart, inputs)
     if data and data.demonstration:
         task = PUBLISHED[config.task]

@@ -15,7 +15,7 @@ from absl import flags
 from models_genesis_tf import command_line, run_flags, task_flags
 from models_genesis_tf.errors import InputError
 
-flags.DEFINE_string("model", None, "A model.keras of a run of finetune.")
+run_flags.define_model()
 flags.DEFINE_boolean(
     "probabilities",
     False,
@@ -25,7 +25,7 @@ flags.DEFINE_boolean(
 flags.DEFINE_boolean(
     "test_time_augmentation",
     False,
-    "Take the mean over the eight flips of each window; eight times slower.",
+    "Take the mean over the flips of each window, eight of a cube; as much slower.",
 )
 task_flags.define_postprocessing()
 flags.DEFINE_string(

@@ -1,9 +1,11 @@
-"""Pre-trains a 3D U-Net to restore deformed cubes.
+"""Pre-trains a U-Net to restore deformed cubes, or in 2D slices and pictures.
 
 The same command again goes on with a run that was stopped or killed.
 
-Example:
+Examples:
   python -m models_genesis_tf.pretrain --data_dir=scans --output_dir=runs/mine
+  python -m models_genesis_tf.pretrain --model=unet2d --data_dir=xrays \\
+    --output_dir=runs/xrays
 """
 
 import dataclasses
@@ -18,14 +20,23 @@ from models_genesis_tf.experiments.run_cubes import find_cubes
 from models_genesis_tf.phantoms.marker import is_phantom
 
 _DEFAULT = PretrainConfig()
-# As in flags/pretrain_demo.cfg.
-_DEMO = data_folders.DEMO_CUBES | {
-    "base_filters": 4,
-    "batch_size": 4,
-    "epochs": 30,
-    "optimizer": "adam",
-    "learning_rate": 0.01,
-    "precision": "float32",
+_DEMOS = {
+    "unet3d": data_folders.DEMO_CUBES  # the rest as in flags/pretrain_demo.cfg
+    | {
+        "base_filters": 4,
+        "batch_size": 4,
+        "epochs": 30,
+        "optimizer": "adam",
+        "learning_rate": 0.01,
+        "precision": "float32",
+    },
+    "unet2d": {
+        "cube_size": "64,64",
+        "base_filters": 16,
+        "batch_size": 8,
+        "epochs": 30,
+        "precision": "float32",
+    },
 }
 
 # What says where and how a run is computed, not what: it goes on on another machine.
@@ -39,6 +50,7 @@ _MAY_CHANGE = (
     "checkpoint_every",
 )
 
+run_flags.define_model()
 run_flags.define_data_dir()
 run_flags.define_output_dir()
 run_flags.define_scan_filters()
@@ -63,20 +75,21 @@ flags.DEFINE_integer(
 def main() -> None:
     """Reads the flags, finds or cuts the cubes, trains."""
     command_line.set_defaults({"output_dir": "runs/pretrain"})
-    run_flags.use_training_defaults(_DEFAULT)
+    default = run_flags.use_network_defaults()
     values = flags.FLAGS
     with run_folder.sole_writer(values.output_dir):
-        _run(Path(values.output_dir))
+        _run(Path(values.output_dir), default)
 
 
-def _run(folder: Path) -> None:
+def _run(folder: Path, default: PretrainConfig) -> None:
     values = flags.FLAGS
     data = data_folders.find_data(values.data_dir, "luna16")
     if data.demonstration:
-        command_line.set_defaults(_DEMO | {"data_dir": data_folders.PHANTOM})
+        demo = _DEMOS[default.model] | {"data_dir": data_folders.PHANTOM}
+        command_line.set_defaults(demo)
     else:
         command_line.set_defaults({"data_dir": str(data.path)})
-    config, cube_config = _configs()
+    config, cube_config = _configs(default)
     recorded = command_line.replayable_flags(leave_out=["restart", "replay"])
     replaying = values.replay is not None
     if replaying or not values.restart:
@@ -120,17 +133,17 @@ def _print_end(model: Path, synthetic: bool, demonstration: bool) -> None:
         print(words)
 
 
-def _configs() -> tuple[PretrainConfig, CubeConfig]:
+def _configs(default: PretrainConfig) -> tuple[PretrainConfig, CubeConfig]:
     values = flags.FLAGS
     config = dataclasses.replace(
-        run_flags.training_config(_DEFAULT),
+        run_flags.training_config(default),
         scheme=values.scheme,
         transform_preset=values.transform_preset,
         train_folds=run_flags.parse_folds("train_folds", values.train_folds),
         valid_folds=run_flags.parse_folds("valid_folds", values.valid_folds),
         seed=values.seed,
     )
-    return config, run_flags.cube_config()
+    return config, run_flags.cube_config((2 if config.model == "unet2d" else 3,))
 
 
 def cli() -> None:

@@ -1,5 +1,7 @@
 """Draws a scan's cubes under each transform, and which cubes are taken from it.
 
+With two sides in --cube_size, axial slices take the cubes' place.
+
 Example:
   python -m models_genesis_tf.preview --input=scan.nii.gz --output=preview.png
 """

@@ -6,17 +6,24 @@ already defined is adopted, so that two commands can live in one process.
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 from absl import flags
 
 from models_genesis_tf.config import (
     LEARNING_RATES,
+    PRETRAIN_DEFAULTS,
     TRANSFORM_PRESETS,
     CubeConfig,
+    PretrainConfig,
 )
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.imaging.windows import parse_window
 from models_genesis_tf.models.precision import PRECISIONS
+
+# What the networks' poolings divide, by the number of sides.
+_SIDE_FACTORS = {2: 32, 3: 8}
+_IMAGE_SIZE = "224,224"  # ResNet-18's
 
 # A flag defined here belongs to the command that asked for it, in its --help too.
 flags.disclaim_key_flags()
@@ -96,6 +103,18 @@ def define_input() -> None:
     )
 
 
+def define_model() -> None:
+    """Defines --model: a file for predict, the kind of network for pretrain."""
+    define(
+        flags.DEFINE_string,
+        "model",
+        None,
+        "Of predict, a model.keras of a run of finetune. Of pretrain, the network: "
+        "unet3d (unset) restores cubes; unet2d, a U-Net on ResNet-18, axial slices and "
+        "pictures.",
+    )
+
+
 def define_data_dir() -> None:
     """Defines --data_dir."""
     define(
@@ -103,7 +122,8 @@ def define_data_dir() -> None:
         "data_dir",
         None,
         "Folder of scans (.mhd, .mha, .nii, .nii.gz, .nrrd, DICOM series folders), "
-        "in LUNA16's layout or any other, or of cubes; for finetune, of a published "
+        "in LUNA16's layout or any other, or of cubes; where slices are taken, also of "
+        "pictures (.png, .jpg, .jpeg, .dcm); for finetune, of a published "
         "task's files (docs/tasks.md). Unset, the data set is looked for in "
         "$MODELS_GENESIS_DATA and ./data; 'phantom' makes a small synthetic one and "
         "uses it. Unset, evaluate takes that of the run.",
@@ -133,7 +153,9 @@ def define_cube_size() -> None:
         flags.DEFINE_list,
         "cube_size",
         ["64", "64", "32"],
-        "Sides x,y,z of a cube in voxels, each a multiple of 8.",
+        "Sides x,y,z of a cube in voxels, each a multiple of 8; or sides x,y that "
+        "whole axial slices are resized to, each a multiple of 32 (with "
+        "--model=unet2d, unset, 224,224).",
     )
 
 
@@ -178,7 +200,7 @@ def define_cube_flags() -> None:
         flags.DEFINE_integer,
         "cubes_per_volume",
         32,
-        "Cubes cut from each scan.",
+        "Cubes, or axial slices, taken from each scan.",
         lower_bound=1,
     )
     define(
@@ -187,8 +209,10 @@ def define_cube_flags() -> None:
         "auto",
         ["auto", "chest_ct", "foreground", "none"],
         "Which windows of a scan become cubes: chest_ct is the official rule for "
-        "lungs, foreground asks for a share of voxels above an Otsu threshold, none "
-        "takes all; auto is chest_ct for LUNA16 and chest CT in HU, else foreground.",
+        "lungs (of slices, those are taken whose middle half is lung to a fifth or "
+        "more), foreground asks for a share of voxels above an Otsu threshold, none "
+        "takes all; auto is chest_ct for LUNA16 and chest CT in HU, none for pictures, "
+        "else foreground.",
     )
     define_window()
     define(
@@ -361,6 +385,28 @@ def use_training_defaults(default) -> None:
         flags.FLAGS.set_default(name, getattr(default, name))
 
 
+def use_network_defaults() -> PretrainConfig:
+    """Gives training flags and --cube_size the defaults of --model's network.
+
+    Returns:
+      The network's default settings.
+
+    Raises:
+      InputError: If there is no such network.
+    """
+    flags.FLAGS.set_default("model", PretrainConfig.model)
+    name = flags.FLAGS.model
+    if name not in PRETRAIN_DEFAULTS:
+        raise InputError(
+            f"--model is one of {', '.join(PRETRAIN_DEFAULTS)}. Received: "
+            f"--model={name}"
+        )
+    if name == "unet2d":
+        flags.FLAGS.set_default("cube_size", _IMAGE_SIZE)
+    use_training_defaults(PRETRAIN_DEFAULTS[name])
+    return PRETRAIN_DEFAULTS[name]
+
+
 def training_config(default):
     """Puts the training flags' values into settings.
 
@@ -375,27 +421,30 @@ def training_config(default):
     )
 
 
-def sides(name: str) -> tuple[int, int, int]:
+def sides(name: str, counts: Sequence[int] = (3,)) -> tuple[int, int, int]:
     """Turns a flag into the sides of what a network sees.
 
     Args:
       name: The flag's name.
+      counts: How many sides there may be: 3 for cubes, 2 for images.
 
     Returns:
-      Sides x, y, z in voxels.
+      Sides x, y, z in voxels; z of an image is 1.
 
     Raises:
-      InputError: If they are not three positive multiples of 8.
+      InputError: If they are not so many positive multiples of 8, of images of 32.
     """
     values = flags.FLAGS[name].value
-    size = parse_numbers(name, values, 3, int)
-    if any(side % 8 for side in size):
-        nearest = ",".join(str(max(8, round(side / 8) * 8)) for side in size)
+    count = len(values) if len(values) in counts else counts[-1]
+    size = parse_numbers(name, values, count, int)
+    factor = _SIDE_FACTORS[count]
+    if any(side % factor for side in size):
+        nearest = (str(max(factor, round(side / factor) * factor)) for side in size)
         raise InputError(
-            f"--{name} takes sides that are multiples of 8, such as {nearest}. "
-            f"Received: --{name}={','.join(values)}"
+            f"--{name} takes sides that are multiples of {factor}, such as "
+            f"{','.join(nearest)}. Received: --{name}={','.join(values)}"
         )
-    return size
+    return (*size, 1)[:3]
 
 
 def spacing() -> tuple[float, float, float] | None:
@@ -411,8 +460,11 @@ def spacing() -> tuple[float, float, float] | None:
     return parse_numbers("spacing", values, 3, float) if values else None
 
 
-def cube_config() -> CubeConfig:
+def cube_config(counts: Sequence[int] = (2, 3)) -> CubeConfig:
     """Turns the cube flags and --seed into their settings.
+
+    Args:
+      counts: How many sides --cube_size may have: 3 for cubes, 2 for axial slices.
 
     Returns:
       The settings of an extraction.
@@ -421,7 +473,7 @@ def cube_config() -> CubeConfig:
       InputError: If a value breaks its rule.
     """
     values = flags.FLAGS
-    size = sides("cube_size")
+    size = sides("cube_size", counts)
     if values.window != "auto":
         parse_window(values.window)
     return CubeConfig(

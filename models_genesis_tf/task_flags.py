@@ -4,23 +4,30 @@ They stand beside `run_flags`; an entry point calls the `define_*` functions it 
 """
 
 import dataclasses
-from pathlib import Path
 
 from absl import flags
 
 from models_genesis_tf import run_flags
-from models_genesis_tf.config import SCRATCH, FinetuneConfig
+from models_genesis_tf.config import (
+    IMAGENET,
+    SCRATCH,
+    FinetuneConfig,
+    weights_path,
+)
 from models_genesis_tf.errors import InputError
+from models_genesis_tf.imaging.patches import slices_around
 from models_genesis_tf.imaging.postprocessing import Postprocessing
 from models_genesis_tf.imaging.windows import parse_window
 from models_genesis_tf.tasks.base import KINDS
 from models_genesis_tf.tasks.bms import MODALITIES, check_modalities
 from models_genesis_tf.tasks.catalogue import OWN_SETTINGS, PUBLISHED, TASKS, recipe
+from models_genesis_tf.tasks.dxc import check_labels
 
 # Flags that are settings as they are.
 _AS_GIVEN = (
     *("task", "label_column", "label_map", "where", "fold", "min_readers"),
-    *("lesions_are_liver", "patches_per_case", "balanced", "loss"),
+    *("lesions_are_liver", "labels", "patches_per_case", "balanced", "loss"),
+    *("dimension", "slices_per_case"),
     *("weights", "trials", "train_fraction", "score_split", "seed"),
 )
 _LOSSES = ("auto", "dice")
@@ -83,7 +90,10 @@ def define_task_flags(default: FinetuneConfig) -> None:
     """
     _define_cases(default)
     flags.DEFINE_string(
-        "weights", default.weights, "scratch, or the file of a pre-trained model."
+        "weights",
+        default.weights,
+        "scratch, or the file of a pre-trained model; of torchvision's ResNet-18, with "
+        "--dimension=2, imagenet:FILE.",
     )
     flags.DEFINE_list(
         "flip_axes",
@@ -156,11 +166,26 @@ def _define_cases(default: FinetuneConfig) -> None:
     _define_published(default)
     run_flags.define_window()
     run_flags.define_spacing()
+    flags.DEFINE_integer(
+        "dimension",
+        default.dimension,
+        "2: the network sees axial slices, or pictures; 3: volumes. Unset, the task's "
+        "own, for --task=custom 2 if all images are pictures.",
+        lower_bound=2,
+        upper_bound=3,
+    )
+    flags.DEFINE_integer(
+        "slices_per_case",
+        default.slices_per_case,
+        "With --dimension=2, axial slices around a candidate's, or a classified "
+        "volume's, middle, whose probabilities are averaged; odd. Unset, 5.",
+        lower_bound=1,
+    )
     flags.DEFINE_list(
         "patch_size",
         [],
-        "Sides x,y,z of the network's input, multiples of 8; unset, the task's own, "
-        "for --task=custom by the images' sizes.",
+        "Sides x,y,z of the network's input, multiples of 8, or x,y, multiples of 32; "
+        "unset, the task's own, for --task=custom by the images' sizes.",
     )
 
 
@@ -191,6 +216,11 @@ def _define_published(default: FinetuneConfig) -> None:
         "Whether lesions in the liver count as liver, for --task=lcs; else they are "
         "background.",
     )
+    flags.DEFINE_integer(
+        "labels",
+        default.labels,
+        "How many findings --task=dxc learns: the 8 of ChestX-ray8, or 14.",
+    )
 
 
 def run_config(usual: FinetuneConfig) -> FinetuneConfig:
@@ -213,21 +243,27 @@ def run_config(usual: FinetuneConfig) -> FinetuneConfig:
 def _use_task_defaults(config: FinetuneConfig) -> None:
     """Gives the task flags a task's own defaults; what was given stays."""
     names = ("trials", "patches_per_case", "balanced", "loss", "window", "spacing")
+    names += ("dimension", "slices_per_case")
     for name in (*names, "patch_size", "modalities", "flip_axes"):
         value = getattr(config, name)
         if name in _LISTS:
             value = [str(part) for part in value or ()]
+        if name == "patch_size" and value[2:] == ["1"]:
+            value = value[:2]  # as it is typed
         flags.FLAGS.set_default(name, value)
 
 
 def _task_config(config: FinetuneConfig) -> FinetuneConfig:
     """Puts the task flags' values and --seed into settings."""
     values = flags.FLAGS
-    if values.weights != SCRATCH and not Path(values.weights).is_file():
-        raise InputError(f"--weights is scratch or a file. Received: {values.weights}")
+    if values.weights != SCRATCH and not weights_path(values.weights).is_file():
+        raise InputError(
+            f"--weights is scratch, a file, or {IMAGENET} and a file. "
+            f"Received: {values.weights}"
+        )
     window = values.window
     if window == "auto":
-        window = recipe(values.task).window
+        window = config.window
     parse_window(window)
     config = dataclasses.replace(
         config,
@@ -238,16 +274,31 @@ def _task_config(config: FinetuneConfig) -> FinetuneConfig:
         modalities=tuple(values.modalities),
         window=window,
         spacing=run_flags.spacing(),
-        patch_size=run_flags.sides("patch_size") if values.patch_size else None,
+        patch_size=_patch_size(values),
         flip_axes=_parse_axes("flip_axes", values.flip_axes),
     )
     _check_task(config)
     return config
 
 
+def _patch_size(values: flags.FlagValues) -> tuple[int, int, int] | None:
+    """Sides x, y, z; z is 1 in two dimensions."""
+    if not values.patch_size:
+        return None
+    return run_flags.sides(
+        "patch_size", (values.dimension,) if values.dimension else (2, 3)
+    )
+
+
 def _check_task(config: FinetuneConfig) -> None:
     """Checks that the settings fit the task."""
-    values, usual = flags.FLAGS, recipe(config.task)
+    values, usual = flags.FLAGS, recipe(config.task, config.dimension)
+    slices_around(config.slices_per_case)
+    if config.slices_per_case > 1 and config.dimension == 3:
+        raise InputError(
+            "--slices_per_case goes with --dimension=2. "
+            f"Received: --slices_per_case={config.slices_per_case}"
+        )
     if config.task == "custom" and not (values.manifest and values.kind):
         raise InputError(
             "--task=custom takes --manifest and --kind. Received: "
@@ -272,13 +323,18 @@ def _check_task(config: FinetuneConfig) -> None:
         )
     if config.task == "bms":
         check_modalities(config.modalities)
+    if config.task == "dxc":
+        check_labels(config.labels)
     misfit = {
         "patches_per_case": config.patches_per_case > 1
         and config.kind == "classification",
         "balanced": config.balanced and config.kind == "segmentation",
+        "slices_per_case": config.slices_per_case > 1
+        and config.kind == "segmentation"
+        and values["slices_per_case"].present > 0,
         "loss": config.loss == "dice" and config.kind == "classification",
     }
-    other = {"balanced": "classification"}
+    other = dict.fromkeys(("balanced", "slices_per_case"), "classification")
     for name, breaks in misfit.items():
         if breaks:
             raise InputError(

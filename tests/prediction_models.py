@@ -21,6 +21,8 @@ FACTS = {
     "patch_size": list(PATCH),
     "channels": 1,
     "modalities": ["image"],
+    "multi_label": False,
+    "slices_per_case": 1,
     "base_filters": 1,
 }
 LIMIT = 100.5  # between two whole numbers of HU

@@ -39,6 +39,21 @@ def classification_cases(rng: np.random.Generator, gap: float) -> list[dict]:
     ]
 
 
+def multi_label_cases(
+    rng: np.random.Generator, gap: float, names: Sequence[str]
+) -> list[dict]:
+    """Rows of scores.csv of cases that may be of several classes, or of none."""
+    rows = []
+    for case in range(PATIENTS):
+        row = {"case": f"case_{case}", "patient": f"patient_{case}"}
+        for name in names:
+            label = int(rng.uniform() < 0.3)
+            row[f"label_{name}"] = label
+            row[f"probability_{name}"] = 1 / (1 + np.exp(-rng.normal(gap * label, 1)))
+        rows.append(row)
+    return rows
+
+
 def make_run(
     folder: Path,
     scores: Sequence[float],
@@ -46,6 +61,7 @@ def make_run(
     metric: str = "dice_mean",
     cases: Sequence[list[dict]] | None = None,
     recipe: str = RECIPE,
+    name: str | None = None,
     asked: int | None = None,
     results: dict | None = None,
     record: dict | None = None,
@@ -60,6 +76,7 @@ def make_run(
       metric: What the scores are of.
       cases: Rows of each trial's scores.csv; None writes none.
       recipe: Identifies the pre-training.
+      name: Of the pre-training; None is made of its scheme.
       asked: Trials asked for; None is as many as there are.
       results: What results.json says otherwise.
       record: What run.json says otherwise.
@@ -107,7 +124,7 @@ def make_run(
     pretraining = None
     if weights != SCRATCH:
         pretraining = {
-            "name": f"pretrain_{scheme}",
+            "name": name or f"pretrain_{scheme}",
             "scheme": scheme,
             "seed": 0,
             "sha256": f"weights {scheme} {recipe}",
@@ -140,6 +157,7 @@ def make_run(
             "precision": "float32",
             "classes": ["0", "lesion"],
             "data_fingerprint": "cases",
+            "patients": {"train": ["a", "b"], "valid": ["c"], "test": ["d"]},
             "finished": True,
         }
         | (record or {}),

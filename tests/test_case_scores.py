@@ -1,11 +1,13 @@
 """Scores of cases: the metrics that are made of them, and resampled patients."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import stats
+from sklearn.metrics import roc_auc_score
 
 from models_genesis_tf.evaluation.classification_metrics import auc, mean_auc
 from models_genesis_tf.experiments.case_scores import (
@@ -13,7 +15,12 @@ from models_genesis_tf.experiments.case_scores import (
     read_case_scores,
 )
 from models_genesis_tf.experiments.run_results import read_runs
-from tests.run_folders import PATIENTS, classification_cases, make_run
+from tests.run_folders import (
+    PATIENTS,
+    classification_cases,
+    make_run,
+    multi_label_cases,
+)
 
 
 def _trials(folder: Path, metric: str | None = None):
@@ -73,6 +80,78 @@ def test_the_auc_of_several_classes_is_the_scored_one(tmp_path):
     interval, note = patient_interval("auc_mean", trials, trials, 100, 0)
     assert note == ""
     assert (interval.low, interval.high) == (0, 0)
+
+
+LABELS = ("Mass", "Pleural_Thickening", "Nodule")
+
+
+def _multi_label(folder: Path, gap: float, rng) -> tuple[Path, list[dict]]:
+    """A run of one trial with the scores that scikit-learn gives its rows."""
+    rows = multi_label_cases(rng, gap, LABELS)
+    areas = {f"auc_{name}": _area(rows, name) for name in LABELS}
+    mean = float(np.mean(list(areas.values())))
+    make_run(folder, [mean], metric="auc_mean", cases=[rows])
+    path = folder / "results.json"
+    results = json.loads(path.read_text())
+    results["trials"][0]["scores"] |= areas
+    path.write_text(json.dumps(results))
+    return folder, rows
+
+
+def _area(rows: list[dict], name: str) -> float:
+    labels = [row[f"label_{name}"] for row in rows]
+    return roc_auc_score(labels, [row[f"probability_{name}"] for row in rows])
+
+
+def _rank_area(rows: list[dict], name: str) -> float:
+    """The same by Mann and Whitney's ranks, for many draws."""
+    labels = np.array([row[f"label_{name}"] for row in rows])
+    ranks = stats.rankdata([row[f"probability_{name}"] for row in rows])
+    positive = labels.sum()
+    above = ranks[labels == 1].sum() - positive * (positive + 1) / 2
+    return above / (positive * (len(rows) - positive))
+
+
+@pytest.mark.parametrize("metric", ["auc_mean", "auc_Pleural_Thickening"])
+def test_cases_of_several_classes_are_drawn_with_all_of_them(tmp_path, metric):
+    rng = np.random.default_rng(6)
+    poor, poor_rows = _multi_label(tmp_path / "a", 0.5, rng)
+    good, good_rows = _multi_label(tmp_path / "b", 2.0, rng)
+    interval, note = patient_interval(
+        metric, _trials(poor, metric), _trials(good, metric), 1000, 0
+    )
+    assert note == ""
+    names = LABELS if metric == "auc_mean" else ("Pleural_Thickening",)
+    rng, gains = np.random.default_rng(7), []
+    for _ in range(500):
+        drawn = rng.integers(0, PATIENTS, PATIENTS)
+        means = [
+            np.mean([_rank_area([rows[i] for i in drawn], name) for name in names])
+            for rows in (good_rows, poor_rows)
+        ]
+        gains.append(means[0] - means[1])
+    low, high = np.percentile(gains, [2.5, 97.5])
+    assert interval.low == pytest.approx(low, abs=0.15 * (high - low))
+    assert interval.high == pytest.approx(high, abs=0.15 * (high - low))
+
+
+def test_a_class_that_all_cases_have_or_none_is_left_out_of_the_mean(tmp_path):
+    rng = np.random.default_rng(8)
+    rows = multi_label_cases(rng, 1.0, LABELS)
+    rows = [row | {"label_Mass": 0, "label_Nodule": 1} for row in rows]
+    score = _area(rows, "Pleural_Thickening")
+    make_run(tmp_path / "a", [score], metric="auc_mean", cases=[rows])
+    trials = _trials(tmp_path / "a")
+    assert patient_interval("auc_mean", trials, trials, 100, 0)[1] == ""
+
+
+def test_a_label_without_its_probability_has_no_interval(tmp_path):
+    rows = multi_label_cases(np.random.default_rng(9), 1.0, LABELS)
+    score = _area(rows, "Mass")
+    make_run(tmp_path / "a", [score], metric="auc_Hernia", cases=[rows])
+    trials = _trials(tmp_path / "a")
+    note = patient_interval("auc_Hernia", trials, trials, 100, 0)[1]
+    assert note == "auc_Hernia is not computed from scores.csv"
 
 
 def _dice_rows(values) -> list[dict]:

@@ -28,6 +28,8 @@ RELEASED = {
     "lcs": ((64, 64, 32), 16, 20),
     "bms": ((64, 64, 32), 16, 30),
 }
+# No code of theirs was released.
+OF_PICTURES = ("dxc", "iuc")
 
 
 @pytest.mark.parametrize("code", RELEASED)
@@ -47,13 +49,75 @@ def test_a_recipe_is_the_released_configuration(code):
 
 
 def test_every_published_task_has_a_recipe_and_a_demonstration():
-    assert set(TASKS) == {"custom", *RELEASED}
+    assert set(TASKS) == {"custom", *RELEASED, *OF_PICTURES}
     assert recipe("custom") == FinetuneConfig()
     for code, task in PUBLISHED.items():
         small = demonstrate(recipe(code), SCRATCH)
         assert small.trials == 1 and small.base_filters < 32
         assert demonstrate(recipe(code), "weights.keras").base_filters is None
-        assert task.metric == ("auc" if task.kind == "classification" else "paper_iou")
+        metric = "auc" if task.kind == "classification" else "paper_iou"
+        assert task.metric == ("auc_mean" if task.multi_label else metric)
+        assert task.dimension == (2 if code in OF_PICTURES else 3)
+        assert task.multi_label == (code == "dxc")
+
+
+@pytest.mark.parametrize("code", OF_PICTURES)
+def test_pictures_are_seen_whole_and_never_turned_upside_down(code):
+    config = recipe(code)
+    assert config.patch_size == (224, 224, 1) and config.flip_axes == ("x",)
+    assert (config.batch_size, config.stop_patience) == (
+        {"dxc": (32, 10), "iuc": (16, 20)}[code]
+    )
+    assert config.optimizer == "adam" and config.learning_rate in (None, 1e-3)
+    assert config.kind == "classification" and not config.balanced
+    assert config.bn_momentum == 0.9 and config.base_filters is None
+    assert config.window == "0,255" and config.trials == 10
+    small = demonstrate(config, SCRATCH)
+    assert small.patch_size == (64, 64, 1) and small.base_filters == 8
+
+
+def _write_frames(folder: Path) -> None:
+    rows = ["file,patient,label"]
+    for number, label in enumerate(("roi", "bulb", "background")):
+        (folder / f"{number}.png").touch()
+        rows.append(f"{number}.png,P{number},{label}")
+    (folder / "images.csv").write_text("\n".join(rows), encoding="utf-8")
+
+
+def _write_xrays(folder: Path) -> None:
+    rows = ["Image Index,Finding Labels,Patient ID"]
+    for number, finding in enumerate(("Mass", "Hernia", "No Finding")):
+        (folder / f"{number}.png").touch()
+        rows.append(f"{number}.png,{finding},{number}")
+    table = folder / "Data_Entry_2017.csv"
+    table.write_text("\n".join(rows), encoding="utf-8")
+
+
+def test_pictures_are_resized_to_the_patch(tmp_path):
+    _write_frames(tmp_path)
+    config = dataclasses.replace(recipe("iuc"), data_dir=str(tmp_path))
+    task, listing = list_task(config)
+    assert (task.patch_size, task.in_plane_size) == ((224, 224, 1), 224)
+    assert [case.label for case in listing.cases] == [2, 1, 0]
+    task, _ = list_task(dataclasses.replace(config, patch_size=(64, 64, 1)))
+    assert (task.patch_size, task.in_plane_size) == ((64, 64, 1), 64)
+    for size in ((64, 32, 1), (64, 64, 8)):
+        with pytest.raises(InputError) as error:
+            list_task(dataclasses.replace(config, patch_size=size))
+        assert str(error.value) == (
+            "--task=iuc resizes pictures to a square --patch_size, such as 224,224. "
+            f"Received: --patch_size={','.join(map(str, size))}"
+        )
+
+
+def test_8_findings_are_learned_or_14(tmp_path):
+    _write_xrays(tmp_path)
+    config = dataclasses.replace(recipe("dxc"), data_dir=str(tmp_path))
+    task, listing = list_task(config)
+    assert task.in_plane_size == 224 and task.multi_label
+    assert [len(listing.classes), sum(listing.cases[1].label)] == [8, 0]
+    _, listing = list_task(dataclasses.replace(config, labels=14))
+    assert [len(listing.classes), sum(listing.cases[1].label)] == [14, 1]
 
 
 @pytest.fixture
@@ -63,7 +127,9 @@ def parsed(monkeypatch):
     def parse(*arguments: str) -> FinetuneConfig:
         flags.FLAGS.unparse_flags()
         flags.FLAGS(["finetune", *arguments])
-        return task_flags.run_config(recipe(flags.FLAGS.task))
+        asked_for = flags.FLAGS["dimension"]
+        dimension = asked_for.value if asked_for.present else None
+        return task_flags.run_config(recipe(flags.FLAGS.task, dimension))
 
     holders = flags.FLAGS.get_key_flags_for_module(finetune)
     before = {holder.name: (holder.value, holder.default) for holder in holders}
@@ -74,12 +140,13 @@ def parsed(monkeypatch):
         flags.FLAGS[name].present = 0
 
 
-@pytest.mark.parametrize("code", RELEASED)
+@pytest.mark.parametrize("code", PUBLISHED)
 def test_flagfiles_spell_the_recipes_out(code, parsed, tmp_path):
     config = recipe(code)
+    width = 32 if config.dimension == 3 else 64
     (scratch,) = (path for path in RECIPES if path.stem == f"finetune_{code}_scratch")
     spelled = parsed(f"--flagfile={scratch}")
-    expected = dataclasses.replace(config, learning_rate=1e-3, base_filters=32)
+    expected = dataclasses.replace(config, learning_rate=1e-3, base_filters=width)
     assert spelled == expected
     (genesis,) = (path for path in RECIPES if path.stem == f"finetune_{code}_genesis")
     weights = tmp_path / "Genesis_Chest_CT.h5"
@@ -105,7 +172,30 @@ def test_recipes_can_stand_in_a_sweep(path, tmp_path):
         assert run.flags["task"] == path.stem.split("_")[1]
 
 
-@pytest.mark.parametrize("code", RELEASED)
+@pytest.mark.parametrize("code", ["ncc", "ncs", "ecc", "lcs", "bms"])
+def test_in_two_dimensions_a_task_has_slices_of_its_patch(code, parsed):
+    config, own = recipe(code, 2), recipe(code)
+    assert config.dimension == 2 and own.dimension == 3
+    assert config.patch_size == (*own.patch_size[:2], 1)
+    is_classified = own.kind == "classification"
+    assert config.slices_per_case == (5 if is_classified else 1)
+    assert config.patches_per_case == (1 if is_classified else {"lcs": 32}.get(code, 8))
+    same = {"dimension", "patch_size", "slices_per_case", "patches_per_case"}
+    for field in dataclasses.fields(config):
+        if field.name not in same:
+            assert getattr(config, field.name) == getattr(own, field.name)
+    assert parsed(f"--task={code}", "--dimension=2") == config
+    small = demonstrate(config, SCRATCH)
+    assert small.patch_size == (64, 64, 1) and small.dimension == 2
+    for asked in ("ncs", "custom"):
+        given = ("--dimension=2", "--patch_size=96,64", "--slices_per_case=3")
+        if asked == "custom":
+            given += ("--manifest=a.csv", "--kind=classification")
+            config = parsed(f"--task={asked}", *given)
+            assert config.patch_size == (96, 64, 1) and config.slices_per_case == 3
+
+
+@pytest.mark.parametrize("code", PUBLISHED)
 def test_without_flags_the_recipe_holds(code, parsed):
     assert parsed(f"--task={code}") == recipe(code)
 
@@ -140,6 +230,17 @@ def test_what_is_given_wins_over_the_recipe(parsed):
         (["--task=bms", "--spacing=nan,1,1"], "--spacing takes 3 positive numbers"),
         (["--task=ncc", "--patch_size="], "a published task has a --patch_size"),
         (["--task=custom"], "--task=custom takes --manifest and --kind"),
+        (["--task=dxc", "--labels=9"], "--labels is 8 or 14. Received: --labels=9"),
+        (["--task=iuc", "--labels=14"], "--labels goes with --task=dxc"),
+        (["--task=dxc", "--dimension=3"], "--task=dxc learns from pictures"),
+        (["--task=ncc", "--slices_per_case=3"], "--slices_per_case goes with --dim"),
+        (
+            ["--task=ncs", "--dimension=2", "--slices_per_case=3"],
+            "--slices_per_case=3 goes with a classification",
+        ),
+        (["--task=ncc", "--dimension=2", "--slices_per_case=2"], "an odd number"),
+        (["--task=ncc", "--dimension=2", "--patch_size=48,48"], "multiples of 32"),
+        (["--task=ncc", "--dimension=2", "--patch_size=64,64,32"], "takes 2 "),
     ],
 )
 def test_settings_that_do_not_fit_the_task_are_refused(parsed, arguments, message):
@@ -147,7 +248,7 @@ def test_settings_that_do_not_fit_the_task_are_refused(parsed, arguments, messag
         parsed(*arguments)
 
 
-@pytest.mark.parametrize("code", RELEASED)
+@pytest.mark.parametrize("code", PUBLISHED)
 def test_a_folder_without_the_tasks_files_says_where_to_get_them(code, tmp_path):
     for folder in (tmp_path / "none", tmp_path):
         config = dataclasses.replace(recipe(code), data_dir=str(folder))

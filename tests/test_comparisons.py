@@ -1,5 +1,6 @@
 """Which runs meet, what is kept out, and that the numbers are SciPy's."""
 
+import dataclasses
 import math
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from models_genesis_tf.experiments import comparisons
 from models_genesis_tf.experiments.comparisons import (
     Rules,
     adjust,
+    adjust_tests,
     compare,
+    compare_trials,
     find_contests,
 )
 from models_genesis_tf.experiments.run_results import read_runs
@@ -279,6 +282,45 @@ def test_p_values_are_corrected_over_the_tasks_of_an_arm(tmp_path):
     second = min(1, 2 * p["b", "unified"])
     assert adjusted["b", "unified"] == pytest.approx(second)
     assert adjusted["c", "unified"] == pytest.approx(max(second, p["c", "unified"]))
+
+
+def test_pairs_of_arms_are_corrected_apart_by_their_reference(tmp_path):
+    for task, gain in (("a", 0.06), ("b", 0.02)):
+        manifest = f"{task}/cases.csv"
+        make_run(tmp_path / task / "scratch", SCRATCH, manifest=manifest)
+        make_run(tmp_path / task / "painting", UNIFIED, "painting", manifest=manifest)
+        scores = [score + gain for score in SCRATCH]
+        make_run(tmp_path / task / "unified", scores, "unified", manifest=manifest)
+    contests, _ = _contests(tmp_path)
+    pairs = [
+        compare_trials(contest, contest.arm(reference), contest.arm("unified"), RULES)
+        for contest in contests
+        for reference in ("scratch", "painting")
+    ]
+    for reference in ("scratch", "painting"):
+        own = [one for one in adjust(pairs) if one.reference.label == reference]
+        raw = sorted(one.test.p_value for one in own)
+        expected = [min(1, 2 * raw[0]), max(min(1, 2 * raw[0]), raw[1])]
+        assert sorted(one.adjusted_p for one in own) == pytest.approx(expected)
+
+
+def test_tests_that_cannot_be_done_have_no_adjusted_p(tmp_path):
+    _pair(tmp_path)
+    test = _compare(tmp_path).test
+    families = [("x",), ("x",), ("x",), ("y",)]
+    p = test.p_value
+    adjusted = adjust_tests([test, None, test, test], families)
+    assert adjusted == [pytest.approx(2 * p), None, pytest.approx(2 * p), p]
+    assert adjust_tests([None], [("x",)]) == [None]
+
+
+def test_trials_alone_give_the_same_but_for_the_patients(tmp_path):
+    _pair(tmp_path)
+    whole = _compare(tmp_path)
+    arms = whole.reference, whole.arm
+    alone = compare_trials(whole.contest, *arms, RULES)
+    assert alone == dataclasses.replace(whole, patients_note="")
+    assert whole.patients_note != ""
 
 
 def test_patients_are_drawn_for_both_arms_alike(tmp_path):

@@ -19,7 +19,7 @@ def write(tmp_path):
 
     def write_manifest(text: str, **options):
         for cell in text.replace("\n", ",").split(","):
-            if cell.strip(' "').endswith(".nii.gz"):
+            if cell.strip(' "').endswith((".nii.gz", ".png", ".jpg", ".dcm")):
                 path = tmp_path / cell.strip(' "')
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.touch()
@@ -70,6 +70,16 @@ def test_absolute_paths_and_folders_are_taken(write, tmp_path):
     manifest = read_manifest(path, "classification")
     assert manifest.cases[0].image == elsewhere / "series"
     assert manifest.cases[0].name == "series"
+
+
+def test_pictures_are_named_without_their_suffixes(write, tmp_path):
+    path = write("image,label\nx/a.png,m/a.png\nx/b.1.jpg,m/b.png\nx/c.dcm,m/c.png\n")
+    manifest = read_manifest(path, "segmentation")
+    assert [case.name for case in manifest.cases] == ["a", "b.1", "c"]
+    assert manifest.cases[1].image == tmp_path / "x/b.1.jpg"
+    assert manifest.cases[1].label == tmp_path / "m/b.png"
+    with pytest.raises(InputError, match="images differ in more than their suffix"):
+        read_manifest(write("image,label\na.png,0\na.jpg,1\n"), "classification")
 
 
 def test_images_of_one_name_are_named_by_their_folders(write):

@@ -86,7 +86,8 @@ def _error_of(command, *arguments) -> str:
     "flag",
     [
         "--cube_size=64,64,30",
-        "--cube_size=64,64",
+        "--cube_size=64",
+        "--cube_size=64,80",
         "--cube_size=0,64,64",
         "--shard=4/4",
         "--shard=-1/4",

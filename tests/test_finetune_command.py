@@ -417,7 +417,11 @@ def _assert_nothing_began(run: Path) -> None:
         ("--manifest=absent.csv", "a table is a csv file", "--manifest=absent.csv"),
         ("--label_column=grade", "one column grade", "image, label, patient, split"),
         ("--where=age>3", "one column age", "image, label, patient, split"),
-        ("--weights=absent.keras", "--weights is scratch or a file", "absent.keras"),
+        (
+            "--weights=absent.keras",
+            "--weights is scratch, a file, or imagenet:",
+            "absent.keras",
+        ),
         ("--weights={0}/data/cases.csv", "weights are a .keras file", "cases.csv"),
         ("--weights={0}/other.keras", "other.keras: ", "without depth_0_conv"),
         (

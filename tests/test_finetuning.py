@@ -187,12 +187,14 @@ def test_the_model_opens_in_keras_and_says_what_prediction_needs(scratch):
     assert read_metadata(path) == {
         "task": "custom",
         "kind": "segmentation",
+        "multi_label": False,
         "classes": ["0", "1", "2"],
         "threshold": 0.5,
         "window": "percentile",
         "spacing": None,
         "in_plane_size": None,
         "patch_size": [16, 16, 8],
+        "slices_per_case": 1,
         "channels": 1,
         "modalities": ["any"],
         "base_filters": 2,
@@ -234,6 +236,7 @@ def test_weights_give_the_trunk_and_its_width_and_a_table_says_so(pretrained, pl
     assert results["base_filters"] == WIDTH
     assert results["pretraining"] == {
         "name": "model",  # its folder is that of no whole record
+        "dimension": 3,
         "scheme": "painting",
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "seed": None,

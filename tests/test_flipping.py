@@ -14,7 +14,8 @@ from models_genesis_tf.transforms.flipping import (
     draw_flipping,
 )
 
-SHAPE = (6, 5, 4, 2)
+CUBE, SLICE = (6, 5, 4, 2), (6, 5, 2)
+SHAPES = pytest.mark.parametrize("shape", [CUBE, SLICE], ids=["cube", "slice"])
 DRAWS = 40_000
 
 
@@ -31,11 +32,17 @@ def _exact_shares(choices: tuple[int, ...]) -> dict[tuple[int, ...], float]:
 
 
 @pytest.mark.parametrize(
-    ("preset", "choices"), [("official", (-1, 0, 1)), ("default", (0, 1, 2))]
+    ("preset", "shape", "choices"),
+    [
+        ("official", CUBE, (-1, 0, 1)),
+        ("official", SLICE, (-1, 0, 1)),
+        ("default", CUBE, (0, 1, 2)),
+        ("default", SLICE, (0, 1)),
+    ],
 )
-def test_sets_of_flipped_axes_have_their_exact_shares(preset, choices, rng):
+def test_sets_of_flipped_axes_have_their_exact_shares(preset, shape, choices, rng):
     config = TRANSFORM_PRESETS[preset]
-    drawn = Counter(draw_flipping(SHAPE, rng, config) for _ in range(DRAWS))
+    drawn = Counter(draw_flipping(shape, rng, config) for _ in range(DRAWS))
     exact = _exact_shares(choices)
     assert set(drawn) == set(exact)
     for axes, share in exact.items():
@@ -56,18 +63,21 @@ def test_two_dimensional_images_never_flip_their_channels(rng):
     assert drawn == {(0,), (1,)}  # three flips over two axes: one stays odd
 
 
-def test_rate_zero_is_the_identity_in_new_memory(rng):
-    cube = rng.random(SHAPE, np.float32)
-    axes = draw_flipping(SHAPE, rng, TransformConfig(flip_rate=0.0))
+@SHAPES
+def test_rate_zero_is_the_identity_in_new_memory(shape, rng):
+    cube = rng.random(shape, np.float32)
+    axes = draw_flipping(shape, rng, TransformConfig(flip_rate=0.0))
     flipped = apply_flipping(cube, axes)
     assert axes == () and not np.shares_memory(flipped, cube)
     np.testing.assert_array_equal(flipped, cube)
 
 
-def test_a_flip_moves_every_voxel_to_its_mirror_place(rng):
-    cube = rng.random(SHAPE, np.float32)
+@SHAPES
+def test_a_flip_moves_every_voxel_to_its_mirror_place(shape, rng):
+    cube = rng.random(shape, np.float32)
     cube.flags.writeable = False
-    flipped = apply_flipping(cube, (0, 2))
-    np.testing.assert_array_equal(flipped, cube[::-1, :, ::-1])
-    np.testing.assert_array_equal(apply_flipping(flipped, (0, 2)), cube)
+    axes = (0, len(shape) - 2)
+    flipped = apply_flipping(cube, axes)
+    np.testing.assert_array_equal(flipped, cube[::-1, ..., ::-1, :])
+    np.testing.assert_array_equal(apply_flipping(flipped, axes), cube)
     assert flipped.dtype == np.float32 and flipped.flags.c_contiguous

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from models_genesis_tf.imaging import folders
-from models_genesis_tf.imaging.folders import files_below
+from models_genesis_tf.imaging.folders import files_below, is_chosen
 
 
 @pytest.fixture
@@ -41,3 +41,18 @@ def test_links_to_folders_are_followed_and_circles_end(tree, tmp_path):
     (tree / "a" / "circle").symlink_to(tree)
     found = [path.relative_to(tree).as_posix() for path in files_below(tree)]
     assert found == ["4.txt", "a/1.nii", "b/2.nii", "c/5.nii"]
+
+
+@pytest.mark.parametrize(
+    ("include", "exclude", "taken"),
+    [
+        ((), (), True),
+        (("*.nii",), (), True),
+        (("*.mha", "a*"), (), True),
+        (("*.NII",), (), False),
+        ((), ("a*",), False),
+        (("a*",), ("*.nii",), False),
+    ],
+)
+def test_globs_take_names(include, exclude, taken):
+    assert is_chosen("a.nii", include, exclude) == taken

@@ -11,6 +11,7 @@ import pytest
 
 from models_genesis_tf.models.heads import build_classifier, build_segmenter
 from models_genesis_tf.models.saving import save_model
+from models_genesis_tf.models.unet2d import build_unet2d
 from models_genesis_tf.models.unet3d import build_unet3d
 
 PREDICT = """
@@ -19,30 +20,34 @@ import keras
 import numpy as np
 
 assert keras.backend.backend() == "jax"
-cubes = np.load(sys.argv[1])
-for path in sys.argv[2:]:
+for path in sys.argv[1:]:
     model = keras.saving.load_model(path)
-    np.save(path + ".npy", model.predict(cubes, batch_size=2, verbose=0))
+    inputs = np.load(path + ".inputs.npy")
+    np.save(path + ".npy", model.predict(inputs, batch_size=2, verbose=0))
 assert "tensorflow" not in sys.modules
 """
-SHAPE = (16, 24, 8, 1)
+CUBES, IMAGES = (16, 24, 8, 1), (64, 32, 1)
 BUILDERS = {
     "unet3d": build_unet3d,
     "transposed": functools.partial(build_unet3d, upsampling="transposed"),
     "batch": functools.partial(build_unet3d, bn_statistics="batch"),
     "classifier": functools.partial(build_classifier, num_classes=3),
     "segmenter": build_segmenter,
+    "unet2d": build_unet2d,
+    "classifier2d": functools.partial(
+        build_classifier, num_classes=3, input_scaling="imagenet"
+    ),
+    "segmenter2d": build_segmenter,
 }
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not importlib.util.find_spec("jax"), reason="jax is not installed")
 def test_a_saved_model_predicts_the_same_under_jax(tmp_path, rng):
-    cubes = rng.random((2, *SHAPE), np.float32)
-    np.save(tmp_path / "cubes.npy", cubes)
     expected = {}
     for name, build in BUILDERS.items():
-        model = build(SHAPE, base_filters=4)
+        shape = IMAGES if name.endswith("2d") else CUBES
+        model = build(shape, base_filters=4)
         model.set_weights(
             [
                 rng.normal(0, (2 / np.prod(w.shape[:-1])) ** 0.5, w.shape)
@@ -53,9 +58,11 @@ def test_a_saved_model_predicts_the_same_under_jax(tmp_path, rng):
         )
         path = tmp_path / f"{name}.keras"
         save_model(model, path, {})
-        expected[path] = model.predict(cubes, batch_size=2, verbose=0)
+        inputs = rng.random((2, *shape), np.float32)
+        np.save(f"{path}.inputs.npy", inputs)
+        expected[path] = model.predict(inputs, batch_size=2, verbose=0)
     subprocess.run(
-        [sys.executable, "-c", PREDICT, tmp_path / "cubes.npy", *expected],
+        [sys.executable, "-c", PREDICT, *expected],
         env=os.environ | {"KERAS_BACKEND": "jax"},
         check=True,
         capture_output=True,

@@ -1,6 +1,7 @@
 """Training in half the bits: right gradients, and the loss of float32 at the end."""
 
 import itertools
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -31,26 +32,49 @@ def _rounded(rng: np.random.Generator, shape: tuple[int, ...]) -> tf.Tensor:
     return tf.cast(tf.cast(values, tf.bfloat16), tf.float32)
 
 
-@pytest.mark.parametrize("first_side", [3, 4, 6, 8, 16])
-@pytest.mark.parametrize("other_sides", [(1, 1), (2, 2), (4, 2)])
-def test_convolutions_in_bfloat16_have_the_gradients_of_float32(
-    rng, first_side, other_sides
-):
-    cubes = _rounded(rng, (2, first_side, *other_sides, 16))
-    kernel, weights = (_rounded(rng, shape) for shape in ((3, 3, 3, 16, 8), (1, 8)))
+def _check_gradients(
+    rng: np.random.Generator, inputs: tf.Tensor, kernel: tf.Tensor, convolve: Callable
+) -> None:
+    """Checks that a convolution's gradients in bfloat16 are those in float32."""
+    weights = _rounded(rng, (1, kernel.shape[-1]))
 
     def gradients(kind: tf.DType) -> list[np.ndarray]:
-        x, w = tf.cast(cubes, kind), tf.cast(kernel, kind)
+        x, w = tf.cast(inputs, kind), tf.cast(kernel, kind)
         with tf.GradientTape() as tape:
             tape.watch([x, w])
-            y = tf.nn.conv3d(x, w, [1] * 5, "SAME")
-            loss = tf.reduce_sum(y * tf.cast(weights, kind))
+            loss = tf.reduce_sum(convolve(x, w) * tf.cast(weights, kind))
         return [tf.cast(g, tf.float32).numpy() for g in tape.gradient(loss, [x, w])]
 
     expected = gradients(tf.float32)
     for _ in range(5):  # memory that was never written differs from time to time
         for own, other in zip(gradients(tf.bfloat16), expected, strict=True):
             np.testing.assert_allclose(own, other, atol=0.02 * np.abs(other).max())
+
+
+@pytest.mark.parametrize("first_side", [3, 4, 6, 8, 16])
+@pytest.mark.parametrize("other_sides", [(1, 1), (2, 2), (4, 2)])
+def test_convolutions_in_bfloat16_have_the_gradients_of_float32(
+    rng, first_side, other_sides
+):
+    cubes = _rounded(rng, (2, first_side, *other_sides, 16))
+    kernel = _rounded(rng, (3, 3, 3, 16, 8))
+    _check_gradients(
+        rng, cubes, kernel, lambda x, w: tf.nn.conv3d(x, w, [1] * 5, "SAME")
+    )
+
+
+@pytest.mark.parametrize("side", [1, 2, 3, 7])
+@pytest.mark.parametrize(("kernel_side", "stride"), [(3, 1), (3, 2), (7, 2), (1, 2)])
+def test_convolutions_of_images_in_bfloat16_have_them_at_every_side(
+    rng, side, kernel_side, stride
+):
+    images = _rounded(rng, (2, side, side + 1, 16))
+    kernel = _rounded(rng, (kernel_side, kernel_side, 16, 8))
+    around = kernel_side // 2
+    padding = [[0, 0], [around, around], [around, around], [0, 0]]
+    _check_gradients(
+        rng, images, kernel, lambda x, w: tf.nn.conv2d(x, w, stride, padding)
+    )
 
 
 @pytest.fixture(scope="module")

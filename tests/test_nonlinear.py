@@ -21,10 +21,11 @@ def test_control_points_on_the_diagonal_leave_every_value_alone():
     np.testing.assert_allclose(mapped, RAMP, atol=1e-6)
 
 
-def test_every_curve_is_monotone_and_half_of_them_are_inverted(rng):
+@pytest.mark.parametrize("shape", [(64, 64, 32, 1), (64, 64, 1)])
+def test_every_curve_is_monotone_and_half_of_them_are_inverted(shape, rng):
     rising = []
     for _ in range(2000):
-        curve = draw_nonlinear((64, 64, 32, 1), rng, CONFIG)
+        curve = draw_nonlinear(shape, rng, CONFIG)
         assert curve.x[0] == 0 and curve.x[3] == 1
         assert {curve.y[0], curve.y[3]} == {0.0, 1.0}
         mapped = apply_nonlinear(RAMP, curve)
@@ -68,8 +69,9 @@ def test_all_channels_are_mapped_by_one_curve_and_the_argument_stays(shape, rng)
         np.testing.assert_array_equal(mapped[..., channel], alone)
 
 
-def test_drawing_and_applying_are_what_the_whole_transform_does(rng):
-    cube = rng.random((8, 8, 8, 2), np.float32)
+@pytest.mark.parametrize("shape", [(8, 8, 8, 2), (8, 8, 2)])
+def test_drawing_and_applying_are_what_the_whole_transform_does(shape, rng):
+    cube = rng.random(shape, np.float32)
     whole = nonlinear(cube, np.random.default_rng(3), CONFIG)
     curve = draw_nonlinear(cube.shape, np.random.default_rng(3), CONFIG)
     np.testing.assert_array_equal(whole, apply_nonlinear(cube, curve))

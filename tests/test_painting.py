@@ -13,7 +13,7 @@ from models_genesis_tf.transforms.painting import (
     outpainting,
 )
 
-SHAPE = (64, 64, 32, 1)
+SHAPE, SLICE, IMAGE = (64, 64, 32, 1), (64, 64, 1), (224, 224, 1)
 OFFICIAL = TRANSFORM_PRESETS["official"]
 MICCAI = TRANSFORM_PRESETS["miccai2019"]
 DRAWS = 4000
@@ -30,27 +30,65 @@ def _lengths(window) -> tuple[int, ...]:
     return tuple(part.stop - part.start for part in window)
 
 
-def _draw_many(draw, config, rng, draws=DRAWS) -> list[tuple]:
+def _draw_many(draw, config, rng, draws=DRAWS, shape=SHAPE) -> list[tuple]:
     constant = TransformConfig(**vars(config) | {"inpainting_fill": "constant"})
     constant = TransformConfig(**vars(constant) | {"outpainting_fill": "constant"})
-    return [draw(SHAPE, rng, constant).windows for _ in range(draws)]
+    return [draw(shape, rng, constant).windows for _ in range(draws)]
 
 
-def test_inner_windows_have_the_official_number_sizes_and_places(rng):
-    drawn = _draw_many(draw_inpainting, OFFICIAL, rng)
+def _assert_sizes_and_places(windows: list, shape, ranges) -> None:
+    """Asserts uniform sizes in the ranges, with a margin of 3 and no more."""
+    sizes = np.array([_lengths(window) for window in windows])
+    assert sizes.shape[1] == len(shape) - 1
+    for axis, (low, high) in enumerate(ranges):
+        assert set(sizes[:, axis]) == set(range(low, high + 1))
+        spread = (high - low + 1) / np.sqrt(12)
+        error = 4.5 * spread / np.sqrt(len(sizes))
+        assert sizes[:, axis].mean() == pytest.approx((low + high) / 2, abs=error)
+        assert min(window[axis].start for window in windows) == 3
+        assert max(window[axis].stop for window in windows) == shape[axis] - 3
+
+
+def _exact_share(shape, ranges, counts: dict[int, float], margin: int = 3) -> float:
+    """Share of voxels under windows, from their definition.
+
+    Args:
+      shape: Of the cube, with channels.
+      ranges: Smallest and largest size along each axis.
+      counts: Chance of each number of windows.
+      margin: Voxels between windows and the border.
+    """
+    under = np.ones(shape[:-1])  # chance that one window covers a voxel
+    for axis, (low, high) in enumerate(ranges):
+        chances = np.zeros(shape[axis])
+        for size in range(low, high + 1):
+            starts = shape[axis] - 2 * margin - size + 1
+            over = np.convolve(np.ones(starts), np.ones(size)) / starts
+            chances[margin : shape[axis] - margin] += over / (high - low + 1)
+        under *= chances.reshape([-1 if k == axis else 1 for k in range(under.ndim)])
+    return sum(share * np.mean(1 - (1 - under) ** k) for k, share in counts.items())
+
+
+@pytest.mark.parametrize(
+    ("shape", "ranges"),
+    [
+        (SHAPE, ((10, 21), (10, 21), (5, 10))),
+        (SLICE, ((10, 21), (10, 21))),
+        (IMAGE, ((37, 74), (37, 74))),
+    ],
+)
+def test_inner_windows_have_the_official_number_sizes_and_places(shape, ranges, rng):
+    drawn = _draw_many(draw_inpainting, OFFICIAL, rng, shape=shape)
     counts = np.bincount([len(windows) for windows in drawn], minlength=6) / DRAWS
     # P(k windows) = 0.95^k * 0.05 for k < 5 and 0.95^5 for five.
     exact = np.append(0.05 * 0.95 ** np.arange(5), 0.95**5)
     np.testing.assert_allclose(counts, exact, atol=4.5 * np.sqrt(0.25 / DRAWS))
     windows = [window for windows in drawn for window in windows]
-    sizes = np.array([_lengths(window) for window in windows])
-    for axis, (low, high) in enumerate(((10, 21), (10, 21), (5, 10))):
-        assert set(sizes[:, axis]) == set(range(low, high + 1))
-        assert sizes[:, axis].mean() == pytest.approx((low + high) / 2, abs=0.15)
-        side = SHAPE[axis]
-        starts = [window[axis].start for window in windows]
-        stops = [window[axis].stop for window in windows]
-        assert min(starts) == 3 and max(stops) == side - 3
+    _assert_sizes_and_places(windows, shape, ranges)
+    shares = [_covered(windows, shape).mean() for windows in drawn[:1500]]
+    error = 4.5 * np.std(shares) / np.sqrt(len(shares))
+    share = _exact_share(shape, ranges, dict(enumerate(exact)))
+    assert np.mean(shares) == pytest.approx(share, abs=error)
 
 
 def test_inner_painting_covers_the_published_share(rng):
@@ -61,17 +99,25 @@ def test_inner_painting_covers_the_published_share(rng):
     assert (shares == 0).mean() == pytest.approx(0.05, abs=0.013)
 
 
-def test_outer_windows_have_the_official_sizes_and_places(rng):
-    drawn = _draw_many(draw_outpainting, OFFICIAL, rng)
+@pytest.mark.parametrize(
+    ("shape", "ranges"),
+    [
+        (SHAPE, ((28, 37), (28, 37), (14, 19))),
+        (SLICE, ((28, 37), (28, 37))),
+        (IMAGE, ((96, 128), (96, 128))),
+    ],
+)
+def test_outer_windows_have_the_official_sizes_and_places(shape, ranges, rng):
+    drawn = _draw_many(draw_outpainting, OFFICIAL, rng, shape=shape)
     counts = np.bincount([len(windows) for windows in drawn], minlength=6) / DRAWS
     exact = np.array([0, 0.05, 0.05 * 0.95, 0.05 * 0.95**2, 0.05 * 0.95**3, 0.95**4])
     np.testing.assert_allclose(counts, exact, atol=4.5 * np.sqrt(0.25 / DRAWS))
     windows = [window for windows in drawn for window in windows]
-    sizes = np.array([_lengths(window) for window in windows])
-    for axis, (low, high) in enumerate(((28, 37), (28, 37), (14, 19))):
-        assert set(sizes[:, axis]) == set(range(low, high + 1))
-        assert min(window[axis].start for window in windows) == 3
-        assert max(window[axis].stop for window in windows) == SHAPE[axis] - 3
+    _assert_sizes_and_places(windows, shape, ranges)
+    shares = [_covered(windows, shape).mean() for windows in drawn[:1500]]
+    error = 4.5 * np.std(shares) / np.sqrt(len(shares))
+    share = _exact_share(shape, ranges, dict(enumerate(exact)))
+    assert np.mean(shares) == pytest.approx(share, abs=error)
 
 
 def test_outer_painting_covers_the_published_share(rng):
@@ -85,17 +131,23 @@ def test_outer_painting_covers_the_published_share(rng):
     assert shares.min() > 0.50 and shares.max() < 0.92
 
 
-def test_the_release_of_2019_paints_one_window_of_ten_to_twenty_voxels(rng):
-    inner = _draw_many(draw_inpainting, MICCAI, rng, 1500)
+@pytest.mark.parametrize(
+    ("shape", "inside", "outside"),
+    [(SHAPE, 15**3 / 131072, 0.69), (SLICE, 15**2 / 4096, 1 - (49 / 64) ** 2)],
+)
+def test_the_release_of_2019_paints_one_window_of_ten_to_twenty_voxels(
+    shape, inside, outside, rng
+):
+    inner = _draw_many(draw_inpainting, MICCAI, rng, 1500, shape)
     assert {len(windows) for windows in inner} == {1}
     sizes = np.array([_lengths(windows[0]) for windows in inner])
     assert sizes.min() == 10 and sizes.max() == 20
-    shares = [_covered(windows).mean() for windows in inner]
-    assert np.mean(shares) == pytest.approx(15**3 / 131072, abs=0.001)
-    outer = _draw_many(draw_outpainting, MICCAI, rng, 1500)
+    shares = [_covered(windows, shape).mean() for windows in inner]
+    assert np.mean(shares) == pytest.approx(inside, abs=0.002)
+    outer = _draw_many(draw_outpainting, MICCAI, rng, 1500, shape)
     assert {len(windows) for windows in outer} == {1}
-    shares = [1 - _covered(windows).mean() for windows in outer]
-    assert np.mean(shares) == pytest.approx(0.69, abs=0.01)
+    shares = [1 - _covered(windows, shape).mean() for windows in outer]
+    assert np.mean(shares) == pytest.approx(outside, abs=0.01)
 
 
 @pytest.mark.parametrize("fill", ["noise", "constant"])
@@ -123,8 +175,8 @@ def test_nothing_outside_inner_windows_and_inside_outer_ones_changes(fill, shape
     np.testing.assert_array_equal(cube, before)
 
 
-def test_noise_is_uniform_and_differs_between_channels_as_each_preset_says(rng):
-    shape = (64, 64, 32, 2)
+@pytest.mark.parametrize("shape", [(64, 64, 32, 2), (224, 224, 2)])
+def test_noise_is_uniform_and_differs_between_channels_as_each_preset_says(shape, rng):
     cube = np.full(shape, 2.0, np.float32)
     painted = outpainting(cube, rng, OFFICIAL)
     noise = painted[painted < 2]

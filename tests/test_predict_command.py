@@ -145,13 +145,13 @@ def test_a_preview_lies_beside_the_mask_and_is_not_written_over_either(
     tmp_path, model, refused
 ):
     _make_scans(tmp_path, "a.nii.gz")
-    (tmp_path / "a_mask.png").write_text("mine", encoding="utf-8")
+    (tmp_path / "a_mask_preview.png").write_text("mine", encoding="utf-8")
     (line,) = refused(model, "--input=a.nii.gz", "--preview")
-    assert line.endswith("Received: a_mask.png")
-    assert _files(tmp_path) == ["a.nii.gz", "a_mask.png"]
+    assert line.endswith("Received: a_mask_preview.png")
+    assert _files(tmp_path) == ["a.nii.gz", "a_mask_preview.png"]
     _call(model, "--input=a.nii.gz", "--preview", "--overwrite")
-    assert _files(tmp_path) == ["a.nii.gz", "a_mask.nii.gz", "a_mask.png"]
-    picture = imread(tmp_path / "a_mask.png")
+    assert _files(tmp_path) == ["a.nii.gz", "a_mask.nii.gz", "a_mask_preview.png"]
+    picture = imread(tmp_path / "a_mask_preview.png")
     assert picture.shape[1] > picture.shape[0] > 300
 
 

@@ -19,6 +19,7 @@ from models_genesis_tf.experiments.prediction_figure import (
     mask_centre,
     save_mask_panel,
 )
+from models_genesis_tf.imaging.postprocessing import Postprocessing
 from models_genesis_tf.imaging.volumes import new_volume
 from models_genesis_tf.phantoms.dicom_series import SeriesNames, write_series
 from tests.prediction_models import (
@@ -42,8 +43,9 @@ def predictor(tmp_path_factory):
     return Predictor(thresholding_model(tmp_path_factory.mktemp("m") / "m.keras"))
 
 
-def _segment(predictor, path, output, **options):
-    return list(segment_scans(predictor, str(path), str(output), Options(**options)))
+def _segment(predictor, path, output, probabilities=False, **cleaning):
+    options = Options(probabilities, Postprocessing(**cleaning))
+    return list(segment_scans(predictor, str(path), str(output), options))
 
 
 # Geometry

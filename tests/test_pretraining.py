@@ -136,10 +136,12 @@ def test_the_split_file_has_one_row_for_each_scan(run):
 def test_the_model_says_what_prediction_needs(run):
     assert read_metadata(run / "model.keras") == {
         "task": "restoration",
+        "model": "unet3d",
         "scheme": "unified",
         "base_filters": 2,
         "patch_size": [16, 16, 16],
         "channels": 1,
+        "window": None,
         "synthetic": True,
     }
 

@@ -157,6 +157,9 @@ def test_two_tables_may_print_different_values_of_one_score():
     poster = find_score("2d_vs_3d", "ncc", "imagenet", 2)
     figure = find_score("chest_ct_2d", "ncc", "imagenet", 2)
     assert (poster.printed, figure.printed) == ("97.79±0.71", "97.64±0.96")
+    for table in ("2d_vs_3d", "chest_ct_2d"):
+        assert poster.printed in NOTES[table] and figure.printed in NOTES[table]
+    assert "one-sided pooled t-tests" in NOTES["chest_ct_2d"]
 
 
 def test_genesis_is_the_best_variant_of_each_task_and_the_note_says_so():

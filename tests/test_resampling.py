@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from models_genesis_tf.imaging.interpolation import interpolate
 from models_genesis_tf.imaging.resampling import resample_volume
 from models_genesis_tf.imaging.volumes import Volume, new_volume
 
@@ -126,3 +127,68 @@ def test_the_argument_is_left_alone(scan):
     scan.array.flags.writeable = False
     resample_volume(scan, (1, 1, 1))
     np.testing.assert_array_equal(scan.array, before)
+
+
+def _picture(array: np.ndarray) -> Volume:
+    return new_volume(array[..., None], (1.0, 1.0, 1.0))
+
+
+def _mean_of_neighbours(line: np.ndarray, count: int, scale: float) -> list[float]:
+    """The weighted mean over all old pixels, one new pixel at a time."""
+    values = []
+    for number in range(count):
+        centre = min(max((number + 0.5) * scale - 0.5, 0), len(line) - 1)
+        weights = [
+            max(0.0, 1 - abs(place - centre) / max(1, scale))
+            for place in range(len(line))
+        ]
+        values.append(float(np.dot(weights, line) / sum(weights)))
+    return values
+
+
+@pytest.mark.parametrize("scale", [(32 / 7, 3.0), (2.0, 40 / 9), (1.5, 0.5)])
+def test_a_pixel_of_a_resized_picture_is_the_mean_around_it(rng, scale):
+    picture = rng.random((32, 40))
+    resized = resample_volume(_picture(picture), (*scale, 1.0)).array
+    sides = [round(side / step) for side, step in zip((32, 40), scale, strict=True)]
+    assert resized.shape == (*sides, 1) and resized.dtype == np.float32
+    rows = [_mean_of_neighbours(row, sides[1], scale[1]) for row in picture]
+    lines = np.transpose(rows)
+    columns = [_mean_of_neighbours(line, sides[0], scale[0]) for line in lines]
+    np.testing.assert_allclose(resized[..., 0], np.transpose(columns), atol=1e-5)
+
+
+def test_fine_stripes_become_grey_and_do_not_alias():
+    picture = np.zeros((1024, 1024))
+    picture[::2] = 1
+    scale = 1024 / 224
+    spacing = (scale, scale, 1.0)
+    resized = resample_volume(_picture(picture), spacing).array
+    assert resized.shape == (224, 224, 1)
+    # Of a triangle s to either side, every second sample's share is 1/2 to 1/(4 s^2).
+    np.testing.assert_allclose(resized[1:-1], 0.5, atol=0.25 / scale**2)
+    bare = interpolate(picture[..., None].astype(np.float32), (224, 224), spacing[:2])
+    assert bare.max() - bare.min() > 0.8
+
+
+def test_a_picture_that_is_enlarged_is_interpolated(rng):
+    picture = rng.random((9, 7)).astype(np.float32)
+    resized = resample_volume(_picture(picture), (0.5, 0.25, 1.0)).array
+    expected = interpolate(picture[..., None], (18, 28), (0.5, 0.25))
+    np.testing.assert_allclose(resized, expected, atol=1e-6)
+
+
+def test_a_ramp_stays_a_ramp_where_the_mean_sees_both_sides():
+    x, y = np.indices((64, 48)).astype(float)
+    resized = resample_volume(_picture(3 * x - 2 * y + 5), (4.0, 3.0, 1.0)).array
+    x, y = np.indices((16, 16)) * [[[4.0]], [[3.0]]] + [[[1.5]], [[1.0]]]
+    inside = (slice(1, -1),) * 2
+    np.testing.assert_allclose(
+        resized[..., 0][inside], (3 * x - 2 * y + 5)[inside], atol=1e-3
+    )
+
+
+def test_labels_of_a_picture_are_not_averaged(rng):
+    labels = rng.choice(np.array([0, 7], np.uint8), (8, 6))
+    resized = resample_volume(_picture(labels), (0.5, 0.5, 1.0), order=0).array
+    np.testing.assert_array_equal(resized[..., 0], labels.repeat(2, 0).repeat(2, 1))

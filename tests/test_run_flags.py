@@ -10,7 +10,7 @@ from absl import flags
 from absl.testing import flagsaver
 
 from models_genesis_tf import command_line, pretrain, run_flags
-from models_genesis_tf.config import CubeConfig, PretrainConfig
+from models_genesis_tf.config import PRETRAIN_DEFAULTS, CubeConfig, PretrainConfig
 from models_genesis_tf.errors import InputError
 
 COMMAND = "models_genesis_tf.pretrain"
@@ -91,7 +91,8 @@ def test_every_cube_flag_reaches_its_field():
     ("argument", "rule"),
     [
         ("--cube_size=64,64,30", "multiples of 8, such as 64,64,32"),
-        ("--cube_size=64,64", "3 positive numbers"),
+        ("--cube_size=64", "3 positive numbers"),
+        ("--cube_size=64,80", "multiples of 32, such as 64,64"),
         ("--cube_size=64,64,x", "3 positive numbers"),
         ("--cube_size=64,64,-8", "3 positive numbers"),
         ("--spacing=1,0,1", "3 positive numbers"),
@@ -103,6 +104,35 @@ def test_a_wrong_value_is_named_with_its_rule(argument, rule):
         run_flags.cube_config()
     assert rule in str(caught.value)
     assert str(caught.value).endswith(f"Received: {argument}")
+
+
+def test_two_sides_are_those_of_slices_and_stand_for_one_slice():
+    _parse("--cube_size=96,64")
+    config = run_flags.cube_config()
+    assert config.cube_size == (96, 64, 1) and config.takes_slices
+    assert not CubeConfig().takes_slices
+    with pytest.raises(InputError, match="3 positive numbers.*--cube_size=96,64"):
+        run_flags.cube_config((3,))
+    _parse("--cube_size=64,64,32")
+    with pytest.raises(InputError, match="2 positive numbers.*--cube_size=64,64,32"):
+        run_flags.cube_config((2,))
+
+
+def test_each_network_has_its_own_defaults_and_flags_given_stay():
+    assert run_flags.use_network_defaults() == PretrainConfig()
+    _parse("--model=unet2d", "--batch_size=6")
+    default = run_flags.use_network_defaults()
+    assert default == PRETRAIN_DEFAULTS["unet2d"]
+    assert run_flags.training_config(default) == dataclasses.replace(
+        default, batch_size=6
+    )
+    assert run_flags.cube_config().cube_size == (224, 224, 1)
+    _parse("--model=unet2d", "--cube_size=64,64")
+    run_flags.use_network_defaults()
+    assert run_flags.cube_config().cube_size == (64, 64, 1)
+    _parse("--model=resnet")
+    with pytest.raises(InputError, match="unet3d, unet2d. Received: --model=resnet"):
+        run_flags.use_network_defaults()
 
 
 def test_folds_are_numbers_or_none():
@@ -203,7 +233,7 @@ def test_help_shows_each_flag_of_the_command_and_loads_no_tensorflow(installed):
     )
     done = _run(sys.executable, "-c", code)
     assert done.stdout.splitlines()[-1] == "False False"
-    assert "Pre-trains a 3D U-Net" in done.stdout
+    assert "Pre-trains a U-Net" in done.stdout
     for holder in flags.FLAGS.get_key_flags_for_module(COMMAND):
         name = f"[no]{holder.name}" if holder.boolean else holder.name
         entry = done.stdout.split(f"--{name}:")[1].split("\n  --")[0]

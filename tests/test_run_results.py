@@ -36,6 +36,51 @@ def test_a_run_is_read_with_its_trials(tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("dimension", "scheme", "name", "arm"),
+    [
+        (2, "unified", "pretrain_genesis_chest_ct_2d", "Genesis CT 2D"),
+        (2, None, "Genesis_Chest_CT_2D", "Genesis CT 2D"),
+        (2, "unified", "pretrain_chest-xray", "Genesis X-ray 2D"),
+        (2, None, "Genesis Chest X-ray 2D", "Genesis X-ray 2D"),
+        (2, "unified", "pretrain_slices", "unified"),
+        (2, "painting", "pretrain_painting_chest_ct", "painting"),
+        (2, None, "mine", "mine"),
+        (3, "unified", "pretrain_chest_ct", "unified"),
+    ],
+)
+def test_a_start_in_2d_is_a_genesis_by_the_name_of_its_pre_training(
+    tmp_path, dimension, scheme, name, arm
+):
+    block = {"name": name, "scheme": scheme, "sha256": "1", "recipe_sha256": None}
+    results = {"dimension": dimension, "pretraining": block}
+    make_run(tmp_path / "run", [0.5], "unified", results=results)
+    (run,), _ = read_runs([tmp_path])
+    assert (run.dimension, run.arm) == (dimension, arm)
+
+
+def test_torchvisions_weights_are_imagenet_whatever_their_file_is_called(tmp_path):
+    block = {"name": "chest_ct", "scheme": None, "sha256": "1", "dimension": 2}
+    make_run(
+        tmp_path / "run",
+        [0.5],
+        "none",
+        weights="imagenet:files/chest_ct.pth",
+        results={"dimension": 2, "pretraining": block},
+    )
+    (run,), _ = read_runs([tmp_path])
+    assert (run.arm, run.pretraining) == ("imagenet", "1")
+
+
+def test_patients_of_all_parts_identify_a_division(tmp_path):
+    parts = {"train": ["a", "b"], "valid": ["c"], "test": ["d"]}
+    moved = {"train": ["a"], "valid": ["b", "c"], "test": ["d"]}
+    for name, patients in (("a", parts), ("b", parts), ("c", moved)):
+        make_run(tmp_path / name, [0.5], record={"patients": patients})
+    first, second, third = (run.patients for run in read_runs([tmp_path])[0])
+    assert first == second != third
+
+
 def test_label_columns_and_conditions_name_a_task(tmp_path):
     make_run(
         tmp_path / "run",

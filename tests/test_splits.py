@@ -273,6 +273,31 @@ def test_a_subset_depends_on_seed_and_trial_and_on_nothing_else():
     assert len(draws) > 20
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_every_finding_of_several_is_in_a_subset_and_in_every_part(seed):
+    rng = np.random.default_rng([31, seed])
+    cases = []
+    for number in range(200):
+        label = (rng.random(5) < (0.5, 0.3, 0.2, 0.1, 0.05)).astype(int).tolist()
+        cases.append(make_case(number, f"p{number // 2}", tuple(label)))
+    for trial in range(5):
+        subset = draw_subset(cases, 0.01, seed, trial)
+        assert np.sum([case.label for case in subset], axis=0).min() > 0
+        assert set(subset) <= set(draw_subset(cases, 0.2, seed, trial))
+    split = split_cases(cases, seed)
+    assert [len(patients_of(part)) for part in parts_of(split)] == [70, 10, 20]
+    for part in parts_of(split):
+        assert np.sum([case.label for case in part], axis=0).min() > 0
+
+
+def test_without_a_finding_anywhere_a_subset_is_drawn_as_of_a_segmentation():
+    cases = [make_case(k, f"p{k:02}") for k in range(30)]
+    healthy = [make_case(k, f"p{k:02}", (0, 0)) for k in range(30)]
+    for fraction in (0.1, 0.5):
+        chosen = patients_of(draw_subset(healthy, fraction, 3, 2))
+        assert chosen == patients_of(draw_subset(cases, fraction, 3, 2))
+
+
 @pytest.mark.parametrize("fraction", [0, -0.5, 1.01, math.nan])
 def test_a_fraction_out_of_range_is_refused(fraction):
     with pytest.raises(InputError, match="--train_fraction is above 0 and at most 1"):

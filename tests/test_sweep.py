@@ -573,6 +573,20 @@ def test_the_demonstration_is_a_sweep(commands):
     assert head.count("# python -m models_genesis_tf.") == 3 and "measured" in head
 
 
+def test_tasks_in_two_and_in_three_dimensions_stand_in_one_sweep(commands):
+    """The settings of each run are read as if no other had been read before."""
+    Path("flags").symlink_to(ROOT / "flags")
+    for name in ("luna16", "luna16_unlabelled", "lidc", "pe"):
+        Path("demo", name).mkdir(parents=True)
+    _main("--sweep=flags/sweep_2d_3d.toml")
+    tasks = ("ncc", "ncc_2d", "ncs", "ncs_2d", "ecc", "ecc_2d")
+    starts = {task: "chest_ct_2d" if "2d" in task else "chest_ct" for task in tasks}
+    assert commands.names == [
+        *("pretrain_chest_ct", "pretrain_chest_ct_2d"),
+        *(f"{task}_{start}" for task in tasks for start in ("scratch", starts[task])),
+    ]
+
+
 def test_one_process_at_a_time_does_a_sweep(refused):
     Path("grid.toml").write_text(TASK)
     with run_folder.sole_writer("held"):

@@ -39,12 +39,19 @@ def test_a_table_without_rows_is_its_header():
         *(("-3", True), (".0180", True), ("1e-7", True), ("+1.90 [0.31, 3.50]", True)),
         *(("25 %", True), ("98.20±.51", True), ("0.2102 (n = 3)", True)),
         *(("3D", False), ("5 patients", False), ("–", False), ("n.s.", False)),
-        *(("2D U-Net", False), ("", False), ("1 of 3", False)),
+        *(("2D U-Net", False), ("", False), ("1 of 3", False), ("not run", False)),
     ],
 )
 def test_columns_of_numbers_are_aligned_to_the_right(cell, right):
     rule = tables.markdown_table(("column",), [(cell,)]).splitlines()[1]
     assert rule.endswith("-: |") == right
+
+
+def test_what_was_not_run_does_not_turn_numbers_into_text():
+    table = tables.markdown_table(("AUC",), [("97.50 ± 0.71",), (tables.NOT_RUN,)])
+    assert table.splitlines()[1:] == [
+        *("| -----------: |", "| 97.50 ± 0.71 |", "|      not run |")
+    ]
 
 
 @pytest.mark.parametrize("row", [("a",), ("a", "b", "c")])

@@ -57,6 +57,7 @@ def _dict(entries: dict[str, bytes]) -> bytes:
 
 
 REBUILD = _global("torch._utils", "_rebuild_tensor_v2")
+PARAMETER = _global("torch._utils", "_rebuild_parameter")
 ORDERED_DICT = _global("collections", "OrderedDict")
 
 
@@ -227,6 +228,18 @@ def test_empty_storages_are_read(tmp_path, form):
     assert read_state_dict(path)["a"].shape == (0,)
 
 
+def _parameter(data: bytes) -> bytes:
+    return _call(PARAMETER, data, b"\x88", _call(ORDERED_DICT))
+
+
+@both_forms
+def test_a_parameter_is_read_as_its_tensor(tmp_path, form):
+    top = _dict({"a": _parameter(_simple(form)), "b": _simple(form)})
+    state = read_state_dict(_write(tmp_path / "a", form, top))
+    for array in state.values():
+        np.testing.assert_array_equal(array, NUMBERS.reshape(2, 3, 4))
+
+
 @both_forms
 @pytest.mark.parametrize("nested", [True, False])
 def test_the_prefix_goes_only_if_all_names_carry_it(tmp_path, form, nested):
@@ -254,9 +267,10 @@ def test_the_prefix_goes_only_if_all_names_carry_it(tmp_path, form, nested):
         (_dict({"state_dict": _value({"a\nb": [1.5]})}), r"a\nb is list"),
         (_dict({"state_dict": _value({1: 2})}), "1 is int"),
         (_dict({"a": REBUILD}), "a is _Rebuild"),
+        (_dict({"a": _parameter(_value(3))}), "a is int"),
         (_dict({"a": _global("torch", "HalfStorage")}), "a is str"),
     ],
-    ids=range(8),
+    ids=range(9),
 )
 def test_a_state_dict_holds_tensors_only(tmp_path, form, top, words):
     assert words in _refusal(_write(tmp_path / "a", form, top, record=None))
@@ -301,6 +315,7 @@ def _attacks(canary: str) -> dict[str, tuple[bytes, str]]:
             "damaged",
         ),
         "state of the call": (_set_state(REBUILD, {"x": 1}), "damaged"),
+        "state of the other": (_set_state(PARAMETER, {"x": 1}), "damaged"),
         "slots of the call": (_set_state(REBUILD, (None, {"x": 1})), "damaged"),
         "class of the call": (_set_state(REBUILD, (None, {"__class__": 1})), "damaged"),
         "slots of a class": (_set_state(ORDERED_DICT, (None, {"x": 1})), "damaged"),

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from models_genesis_tf.errors import InputError
 
-MISSING = "–"
+MISSING, NOT_RUN = "–", "not run"
 _SMALLEST_P = 1e-8
 _PER_CENT, _MM = "%", "mm"
 # What a metric's name begins with: its title and unit.
@@ -39,7 +39,7 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Writes a table that reads well in Markdown and as plain text.
 
     A column is aligned to the right if all of its cells are numbers, such as
-    "85.72 ± 0.51", "< 1e-8" or "10 (n = 3)", or missing.
+    "85.72 ± 0.51", "< 1e-8" or "10 (n = 3)", or missing, or of what was not run.
 
     Args:
       header: Title of each column.
@@ -81,7 +81,7 @@ def _escape(cell: str) -> str:
 
 
 def _all_numbers(cells: Sequence[str]) -> bool:
-    present = [cell for cell in cells if cell not in ("", MISSING)]
+    present = [cell for cell in cells if cell not in ("", MISSING, NOT_RUN)]
     return bool(present) and all(
         _NUMBER.match(cell) and not _WORD.search(cell) for cell in present
     )

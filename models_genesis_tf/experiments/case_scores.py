@@ -130,8 +130,8 @@ def patient_interval(
 def _statistic(metric: str, trial: TrialScore, table: CaseScores) -> Statistic | None:
     """The metric as a function of rows; None if it does not follow from them."""
     columns = table.columns
-    if metric in ("auc", "auc_mean"):
-        return _auc_statistic(columns)
+    if metric.partition("_")[0] == "auc":
+        return _auc_statistic(metric, columns)
     if metric == "accuracy" and "probability" in columns:
         right = (columns["probability"] > 0.5) == (columns["label"] == 1)
         return lambda rows: float(right[rows].mean())
@@ -157,27 +157,46 @@ def _mean_statistic(values: np.ndarray) -> Statistic:
     return mean
 
 
-def _auc_statistic(columns: dict[str, np.ndarray]) -> Statistic | None:
-    """Mean area under the curves of each class that occurs, against the rest."""
-    if "label" not in columns:
+def _auc_statistic(metric: str, columns: dict[str, np.ndarray]) -> Statistic | None:
+    """Area under the curve of a class against the rest, or the mean of such areas."""
+    pairs = _one_against_rest(columns)
+    if metric not in ("auc", "auc_mean"):
+        name = metric.removeprefix("auc_")
+        pairs = {name: pairs[name]} if name in pairs else {}
+    if not pairs:
         return None
-    labels = columns["label"]
-    if "probability" in columns:
-        pairs = [(labels == 1, columns["probability"])]
-    else:
-        pairs = [
-            (labels == int(name.removeprefix("probability_")), values)
-            for name, values in columns.items()
-            if name.startswith("probability_")
-        ]
-    curves = [_Curve(*pair) for pair in pairs if pair[0].any()]
+    # A class that is in no case, or in all, has no curve.
+    curves = [_Curve(*pair) for pair in pairs.values() if 0 < pair[0].mean() < 1]
+    cases = len(next(iter(columns.values())))
 
     def area(rows: np.ndarray) -> float:
-        weights = np.bincount(rows, minlength=len(labels))
+        weights = np.bincount(rows, minlength=cases)
         areas = [curve.area(weights) for curve in curves]
         return float(np.mean(areas)) if areas else float("nan")
 
     return area
+
+
+def _one_against_rest(
+    columns: dict[str, np.ndarray],
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Which cases are of a class, and how probably each is, by the class's name.
+
+    `label` is 1 or 0 beside one `probability`, or the index k beside `probability_<k>`;
+    where a case may be of several classes, `label_<class>` is 1 or 0 beside
+    `probability_<class>`.
+    """
+    labels = columns.get("label")
+    if labels is not None and "probability" in columns:
+        return {"1": (labels == 1, columns["probability"])}
+    pairs = {}
+    for column, values in columns.items():
+        name = column.removeprefix("probability_")
+        own = columns.get(f"label_{name}")
+        if name == column or (labels is None and own is None):
+            continue
+        pairs[name] = (own == 1 if labels is None else labels == int(name), values)
+    return pairs
 
 
 class _Curve:

@@ -14,7 +14,15 @@ from models_genesis_tf.evaluation import statistics
 from models_genesis_tf.evaluation.metrics import lower_is_better
 from models_genesis_tf.evaluation.statistics import Interval, SignificanceTest
 from models_genesis_tf.experiments.case_scores import patient_interval
-from models_genesis_tf.experiments.run_results import LeftOut, RunScores, TrialScore
+from models_genesis_tf.experiments.run_results import (
+    GENESIS,
+    GENESIS_CT,
+    GENESIS_XRAY,
+    IMAGENET,
+    LeftOut,
+    RunScores,
+    TrialScore,
+)
 
 TESTS = {
     "welch": statistics.welch_test,
@@ -26,10 +34,9 @@ PAIRED_TESTS = ("paired", "wilcoxon")
 SIDES = ("two-sided", "one-sided")
 # As the paper lists them; other arms come after these by name.
 ARM_ORDER = (
-    SCRATCH,
-    "imagenet",
+    *(SCRATCH, IMAGENET, GENESIS_CT, GENESIS_XRAY),
     *("nonlinear", "local_shuffling", "outpainting", "inpainting", "autoencoder"),
-    *("distortion", "painting", "unified"),
+    *("distortion", "painting", GENESIS),
 )
 _MEANINGS = {"split": "the split of the cases", "cases": "the cases or their labels"}
 
@@ -132,6 +139,12 @@ class Contest:
     def question(self) -> tuple:
         """What is asked, on whatever share of the labels."""
         return _task_key(self.run)
+
+    @property
+    def circumstances(self) -> tuple:
+        """What tests have in common that are corrected for their number."""
+        run = self.run
+        return run.synthetic, run.train_fraction, run.score_split
 
     def arm(self, label: str) -> Arm | None:
         """Finds an arm by its label."""
@@ -310,7 +323,7 @@ def _rank(label: str) -> tuple[int, str]:
 
 
 def compare(contest: Contest, reference: Arm, arm: Arm, rules: Rules) -> Comparison:
-    """Compares two arms of a contest.
+    """Compares two arms of a contest, over trials and over patients.
 
     Args:
       contest: Where they meet.
@@ -321,9 +334,27 @@ def compare(contest: Contest, reference: Arm, arm: Arm, rules: Rules) -> Compari
     Returns:
       The comparison, its p value not adjusted yet.
     """
-    patients, patients_note = patient_interval(
+    patients, note = patient_interval(
         contest.run.metric, reference.trials, arm.trials, rules.resamples, rules.seed
     )
+    over_trials = compare_trials(contest, reference, arm, rules)
+    return dataclasses.replace(over_trials, patients=patients, patients_note=note)
+
+
+def compare_trials(
+    contest: Contest, reference: Arm, arm: Arm, rules: Rules
+) -> Comparison:
+    """Compares two arms of a contest, over trials alone.
+
+    Args:
+      contest: Where they meet.
+      reference: The arm compared with.
+      arm: The arm whose gain is measured.
+      rules: How they are tested.
+
+    Returns:
+      The comparison, its p value not adjusted yet, without an interval over patients.
+    """
     test, test_note = _test(contest, reference, arm, rules)
     interval, effect = None, float("nan")
     # Without any spread an interval of no width would claim certainty, too.
@@ -341,8 +372,8 @@ def compare(contest: Contest, reference: Arm, arm: Arm, rules: Rules) -> Compari
         paired=_test(contest, reference, arm, _paired(rules))[0],
         interval=interval,
         effect_size=effect,
-        patients=patients,
-        patients_note=patients_note,
+        patients=None,
+        patients_note="",
     )
 
 
@@ -400,25 +431,47 @@ def _alternative(contest: Contest, rules: Rules) -> str:
 
 
 def adjust(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """Corrects p values for the number of tasks that each arm was tested on.
+    """Corrects p values for the number of tasks that each pair of arms was tested on.
 
     Args:
       comparisons: Of several tasks and arms.
 
     Returns:
-      The same in their order, with Holm's correction over the tasks of each arm, real
+      The same in their order, with Holm's correction over the tasks of each pair, real
       and synthetic ones, shares of the labels, dimensions and scored parts apart.
     """
-    adjusted = list(comparisons)
-    families: dict[tuple, list[int]] = {}
-    for i, one in enumerate(comparisons):
-        run = one.contest.run
-        if one.test is not None:
-            family = (one.arm.label, run.synthetic, run.train_fraction)
-            family += (run.dimension, run.score_split)
-            families.setdefault(family, []).append(i)
-    for places in families.values():
-        values = [comparisons[i].test.p_value for i in places]
-        for i, value in zip(places, statistics.holm_correction(values), strict=True):
-            adjusted[i] = dataclasses.replace(comparisons[i], adjusted_p=value)
+    families = [
+        (one.reference.label, one.arm.label, one.contest.run.dimension)
+        + one.contest.circumstances
+        for one in comparisons
+    ]
+    values = adjust_tests([one.test for one in comparisons], families)
+    return [
+        dataclasses.replace(one, adjusted_p=value)
+        for one, value in zip(comparisons, values, strict=True)
+    ]
+
+
+def adjust_tests(
+    tests: Sequence[SignificanceTest | None], families: Sequence[tuple]
+) -> list[float | None]:
+    """Corrects p values after Holm, each family by itself.
+
+    Args:
+      tests: One of each question; None where no test can be done.
+      families: What each belongs to.
+
+    Returns:
+      A p value for each test, None for None.
+    """
+    adjusted: list[float | None] = [None] * len(tests)
+    for family in set(families):
+        places = [
+            i
+            for i, own in enumerate(families)
+            if own == family and tests[i] is not None
+        ]
+        values = statistics.holm_correction([tests[i].p_value for i in places])
+        for i, value in zip(places, values, strict=True):
+            adjusted[i] = value
     return adjusted

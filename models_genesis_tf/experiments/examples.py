@@ -1,13 +1,17 @@
 """Prepared cases as the examples that a network trains on."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from models_genesis_tf.experiments.labelled_data import LabelledData
-from models_genesis_tf.imaging.patches import draw_patch_start, random_flips
+from models_genesis_tf.imaging.patches import (
+    draw_patch_start,
+    random_flips,
+    slices_around,
+)
 from models_genesis_tf.tasks.base import Case
 from models_genesis_tf.tasks.prepared_case import PreparedCase
 
@@ -81,8 +85,8 @@ class Examples:
           foreground: Whether the patch is to hold foreground, if there is any.
 
         Returns:
-          Image float32 (x, y, z, channel) in [0, 1], and target: uint8 (x, y, z), or
-          the class.
+          Image float32 (x, y, z, channel) in [0, 1], in two dimensions without z; and
+          target: uint8 (x, y, z), or int32, the class or of each class whether.
         """
         case = index % len(self.cases)
         if self.by_class:
@@ -107,10 +111,11 @@ class Examples:
           seed: Of the draws.
 
         Returns:
-          Case and first voxel of each patch; of a classification one each.
+          Case and first voxel of each patch; of a classification as
+          `places_of_classification` has them.
         """
         if self._classifies:
-            return [(index, ()) for index in self._balanced_cases(seed)]
+            return self.places_of_classification(self._balanced_cases(seed))
         places = []
         for index, case in enumerate(self.cases):
             sides = zip(case.shape, self.data.patch_size, strict=True)
@@ -123,6 +128,20 @@ class Examples:
                 for number in range(count)
             ]
         return places
+
+    def places_of_classification(
+        self, indices: Iterable[int]
+    ) -> list[tuple[int, tuple[int, ...]]]:
+        """Lists all patches of cases that are classified.
+
+        Args:
+          indices: Which cases.
+
+        Returns:
+          Case and, in two dimensions, how many slices above its middle the patch lies;
+          in three a case has one patch.
+        """
+        return [(index, place) for index in indices for place in self._slices_of(index)]
 
     def example_at(
         self, place: tuple[int, tuple[int, ...]]
@@ -138,9 +157,14 @@ class Examples:
         index, start = place
         case, size = self.cases[index], self.data.patch_size
         if self._classifies:
-            spacing = self.data.preparation.spacing
-            return case.central_patch(size, spacing), np.int32(case.label)
-        return case.image_patch(start, size), case.label_patch(start, size)
+            patch = case.central_patch(size, self.data.preparation.spacing, *start)
+            return self._as_seen(patch), np.array(case.label, np.int32)
+        patch, target = case.image_patch(start, size), case.label_patch(start, size)
+        return self._as_seen(patch), self._as_seen(target)
+
+    def _as_seen(self, array: np.ndarray) -> np.ndarray:
+        """Drops the axis z where the network sees slices."""
+        return array.reshape(*self.data.sides, *array.shape[3:])
 
     @property
     def _classifies(self) -> bool:
@@ -168,13 +192,22 @@ class Examples:
     def _draw_start(
         self, index: int, rng: np.random.Generator, foreground: bool
     ) -> tuple[int, ...]:
-        """Where a patch of a case begins; a classification has one patch a case."""
+        """Where a patch of a case begins, or which slice of it is seen."""
         if self._classifies:
-            return ()
+            places = self._slices_of(index)
+            return places[int(rng.integers(len(places)))] if places[1:] else places[0]
         voxels = self._foreground_voxels(index) if foreground else None
         return draw_patch_start(
             self.cases[index].shape, self.data.patch_size, rng, voxels
         )
+
+    def _slices_of(self, index: int) -> list[tuple[int, ...]]:
+        """Where a classified case's patches are; a picture is one slice."""
+        if self.data.task.dimension == 3:
+            return [()]
+        if self.cases[index].shape[2] == 1:
+            return [(0,)]
+        return [(up,) for up in slices_around(self.data.slices_per_case)]
 
     def _foreground_voxels(self, index: int) -> np.ndarray:
         if index not in self.foreground:

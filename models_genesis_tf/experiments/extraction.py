@@ -1,4 +1,4 @@
-"""Scans to cube files: every fold in turn, its scans side by side.
+"""Scans to files of cubes or slices: every fold in turn, its scans side by side.
 
 A fold that is complete is not done again, an unfinished one leaves no file behind, and
 every scan's draws depend on its own name only, so that shards, restarts and the number
@@ -23,11 +23,12 @@ from tqdm import tqdm
 from models_genesis_tf.config import CubeConfig
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.experiments.run_folder import make_folder, write_json
-from models_genesis_tf.experiments.scan_folders import Scan, find_scans
+from models_genesis_tf.experiments.scan_folders import Scan, find_scans, held_out
 from models_genesis_tf.imaging import (
     cube_files,
     cube_sampling,
     fold_writer,
+    images,
     resampling,
     volumes,
 )
@@ -44,10 +45,11 @@ def extract_cubes(
     shard: tuple[int, int] = (0, 1),
     num_workers: int = 0,
 ) -> list[Path]:
-    """Cuts cubes from all scans of a folder.
+    """Cuts cubes, or takes axial slices, from all scans of a folder.
 
     Args:
-      data_dir: Folder of scans, in LUNA16's layout or any other.
+      data_dir: Folder of scans, in LUNA16's layout or any other; where slices are
+        taken, of pictures too.
       output_dir: Folder to write cube files, `cubes.json` and `skipped.csv` to, and
         the marker of phantoms if there are some among the scans.
       config: What to cut.
@@ -64,7 +66,7 @@ def extract_cubes(
       InputError: If there is no scan, none gives a cube, or the output folder holds
         cubes cut with other settings.
     """
-    scans = find_scans(data_dir, include, exclude)
+    scans = find_scans(data_dir, include, exclude, config.takes_slices)
     output_dir = make_folder(output_dir)
     settings = dataclasses.asdict(config)
     settings |= {"data_dir": Path(data_dir).resolve().name}
@@ -83,6 +85,8 @@ def extract_cubes(
     skipped = _read_skipped([report])
     for scan in todo:  # tried again
         skipped.pop(scan.source, None)
+    if any(scan.picture for scan in scans) and held_out(data_dir):
+        print(f"{len(held_out(data_dir))} pictures of test_list.txt are left out")
     _print_finished(output_dir, chosen, pending)
     notices: collections.Counter[str] = collections.Counter()
     with contextlib.closing(_sample_all(todo, config, num_workers)) as results:
@@ -97,7 +101,8 @@ def extract_cubes(
     if chosen and not files:
         source = todo[0].source
         raise InputError(
-            f"no scan of {data_dir} gave a cube. Received: {source}: {skipped[source]}"
+            f"no scan of {data_dir} gave a {_what(config)[:-1]}. "
+            f"Received: {source}: {skipped[source]}"
         )
     return files
 
@@ -121,7 +126,7 @@ def _choose_folds(
 def _check_settings(output_dir: Path, settings: dict, shard: tuple[int, int]) -> None:
     """Cubes of one folder are cut with one setting, which lies beside them."""
     settings = json.loads(json.dumps(settings))
-    path = output_dir / "cubes.json"
+    path = output_dir / cube_files.SETTINGS
     if path.is_file():
         found = json.loads(path.read_text(encoding="utf-8"))
         differing = [key for key in settings if found.get(key) != settings[key]]
@@ -187,9 +192,14 @@ def _write_fold(
             notices[f"rule {sample.rule}, window {sample.window}"] += 1
             if sample.notice:
                 notices[sample.notice] += 1
-            if len(rows) < config.cubes_per_volume:
-                notices[f"fewer cubes than {config.cubes_per_volume} were found"] += 1
+            wanted = 1 if scan.picture else config.cubes_per_volume
+            if len(rows) < wanted:
+                notices[f"fewer {_what(config)} than {wanted} were found"] += 1
     return skipped
+
+
+def _what(config: CubeConfig) -> str:
+    return "slices" if config.takes_slices else "cubes"
 
 
 def _sample_all(
@@ -198,7 +208,7 @@ def _sample_all(
     """Cubes of every scan in order, or the reason why there are none."""
     workers = min(num_workers or _num_cores(), len(scans))
     sample = functools.partial(_sample_scan, config)
-    bar = tqdm(total=len(scans), desc="cubes", unit="scan", disable=None)
+    bar = tqdm(total=len(scans), desc=_what(config), unit="scan", disable=None)
     with bar, contextlib.ExitStack() as stack:
         if workers <= 1:
             results = map(sample, scans)
@@ -245,7 +255,8 @@ def _in_order(pool, function, items: Iterable, ahead: int) -> Iterator:
 
 def _sample_scan(config: CubeConfig, scan: Scan) -> cube_sampling.Sample | str:
     try:
-        volume = volumes.read_volume(scan.path)
+        read = images.read_image2d if scan.picture else volumes.read_volume
+        volume = read(scan.path)
         if config.spacing is not None:
             volume = resampling.resample_volume(volume, config.spacing)
         return cube_sampling.sample_cubes(volume, config, scan.source, scan.luna16)

@@ -1,5 +1,6 @@
 """The cases of a task, listed, divided and prepared."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,9 @@ class LabelledData:
     Attributes:
       task: What is learned.
       classes: Names of all classes, background included.
-      patch_size: Sides x, y, z of what the network sees, in voxels.
+      patch_size: Sides x, y, z of what the network sees, in voxels; z is 1 in two
+        dimensions.
+      slices_per_case: In two dimensions, axial slices of a classified volume or place.
       channels: Names of the image's channels.
       flip_axes: Axes along which training examples are flipped.
       preparation: How images became arrays in [0, 1].
@@ -38,6 +41,7 @@ class LabelledData:
     task: Task
     classes: tuple[str, ...]
     patch_size: tuple[int, int, int]
+    slices_per_case: int
     channels: tuple[str, ...]
     flip_axes: tuple[str, ...]
     preparation: Preparation
@@ -48,7 +52,8 @@ class LabelledData:
     @property
     def num_outputs(self) -> int:
         """Outputs of the network: two classes share one probability."""
-        return 1 if len(self.classes) == 2 else len(self.classes)
+        is_shared = len(self.classes) == 2 and not self.task.multi_label
+        return 1 if is_shared else len(self.classes)
 
     @property
     def metric(self) -> str:
@@ -58,16 +63,22 @@ class LabelledData:
         return self.task.metric
 
     @property
-    def input_shape(self) -> tuple[int, int, int, int]:
-        """What the network takes, (x, y, z, channel)."""
-        return (*self.patch_size, len(self.channels))
+    def sides(self) -> tuple[int, ...]:
+        """Sides of what the network takes: x, y, z, or x, y in two dimensions."""
+        return self.patch_size[: self.task.dimension]
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """What the network takes, (x, y, z, channel) or (x, y, channel)."""
+        return (*self.sides, len(self.channels))
 
     @property
     def parts(self) -> tuple:
         """Shape and type of an example's image and target."""
-        target = (self.patch_size, "uint8")
+        target = (self.sides, "uint8")
         if self.task.kind == "classification":
-            target = ((), "int32")
+            labels = (len(self.classes),) if self.task.multi_label else ()
+            target = (labels, "int32")
         return ((self.input_shape, "float32"), target)
 
 
@@ -104,14 +115,20 @@ def load_labelled_data(
     patch_size = task.patch_size
     if patch_size is None:
         shapes = [prepared[case.name].shape for case in split.train]
+        if config.dimension == 2:
+            shapes = [(x, y, 1) for x, y, _ in shapes]
         patch_size = choose_patch_size(shapes, task.kind)
+    if config.dimension == 2:
+        patch_size = (*patch_size[:2], 1)
+    task = dataclasses.replace(task, dimension=2 if patch_size[2] == 1 else 3)
     notices = [listing.notice, split.notice]
     if task.kind == "classification":
-        notices += _classification_notices(classes, patch_size, prepared)
+        notices += _classification_notices(task, classes, patch_size, prepared)
     return LabelledData(
         task,
         classes,
         patch_size,
+        config.slices_per_case,
         config.modalities or (task.modality,),
         config.flip_axes,
         preparation,
@@ -135,16 +152,18 @@ def _classes_of(
 
 
 def _classification_notices(
+    task: Task,
     classes: Sequence[str],
     patch_size: tuple[int, int, int],
     prepared: dict[str, PreparedCase],
 ) -> list[str]:
     """What a user has to know to read the scores."""
     notices = []
-    if len(classes) == 2:
+    if len(classes) == 2 and not task.multi_label:
         notices.append(f"class {classes[1]} is the positive one")
     larger = sum(
-        case.centre is None and any(np.greater(case.shape, patch_size))
+        case.centre is None
+        and any(np.greater(case.shape, patch_size)[: task.dimension])
         for case in prepared.values()
     )
     if larger:

@@ -21,8 +21,10 @@ class ModelFacts:
       spacing: Spacing x, y, z in mm that scans are resampled to, or None.
       in_plane_size: Voxels along x and along y that slices are resized to where no
         spacing is asked for, or None.
-      patch_size: Sides x, y, z of a window in voxels.
+      patch_size: Sides x, y, z of a window in voxels; z is 1 in two dimensions.
       modalities: Names of the channels.
+      multi_label: Whether the classes are labels of which each may hold or not.
+      slices_per_case: In two dimensions, axial slices of a classified volume or place.
     """
 
     kind: str
@@ -33,11 +35,19 @@ class ModelFacts:
     in_plane_size: int | None
     patch_size: tuple[int, int, int]
     modalities: tuple[str, ...]
+    multi_label: bool = False
+    slices_per_case: int = 1
+
+    @property
+    def takes_pictures(self) -> bool:
+        """Whether the network sees slices, so that a picture is all of a scan."""
+        return self.patch_size[2] == 1
 
     @property
     def num_outputs(self) -> int:
         """Outputs of the network: two classes share one probability."""
-        return 1 if len(self.classes) == 2 else len(self.classes)
+        is_shared = len(self.classes) == 2 and not self.multi_label
+        return 1 if is_shared else len(self.classes)
 
 
 def read_facts(path: Path) -> ModelFacts:
@@ -55,8 +65,13 @@ def read_facts(path: Path) -> ModelFacts:
     if not zipfile.is_zipfile(path):
         raise InputError(f"--model is a .keras file. Received: --model={path}")
     found = read_metadata(path) or {}
-    names = [field.name for field in dataclasses.fields(ModelFacts)]
-    missing = [name for name in names if name not in found]
+    fields = dataclasses.fields(ModelFacts)
+    # Models written before a fact was told are of the kind that needs it not.
+    missing = [
+        field.name
+        for field in fields
+        if field.name not in found and field.default is dataclasses.MISSING
+    ]
     if missing:
         lacking = ", ".join(missing) if found else METADATA_MEMBER
         raise InputError(
@@ -64,6 +79,6 @@ def read_facts(path: Path) -> ModelFacts:
             "input (Keras drops that when it saves a model again). "
             f"Received: --model={path} without {lacking}"
         )
-    values = {name: found[name] for name in names}
+    values = {field.name: found[field.name] for field in fields if field.name in found}
     lists = {k: tuple(v) for k, v in values.items() if isinstance(v, list)}
     return ModelFacts(**values | lists)

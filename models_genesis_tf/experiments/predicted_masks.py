@@ -19,11 +19,13 @@ from models_genesis_tf.experiments.predicted_scans import (
 )
 from models_genesis_tf.experiments.prediction import Predictor
 from models_genesis_tf.experiments.prediction_figure import save_mask_panel
+from models_genesis_tf.imaging.images import is_image2d, write_label2d
 from models_genesis_tf.imaging.postprocessing import Postprocessing
 from models_genesis_tf.imaging.volumes import SUFFIXES, write_volume
 from models_genesis_tf.tasks.case_arrays import CaseArrays
 
 _DEFAULT_SUFFIX = ".nii.gz"
+_OF_PICTURES = ".png"  # masks of pictures; probabilities are no whole numbers
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def segment_scans(
       InputError: If a single scan cannot be read, its results are there, nothing of a
         folder could be read, or results would get one name.
     """
-    scans, is_folder = find_scans(text, predictor.facts.modalities)
+    scans, is_folder = find_scans(text, predictor.facts)
     targets = name_targets(scans, is_folder, text, output, options, predictor.facts)
     failed = 0
     for number, (scan, files) in enumerate(zip(scans, targets, strict=True), 1):
@@ -118,15 +120,17 @@ def name_targets(
     targets = []
     for scan in scans:
         base, suffix = Path(output or ".", scan.folder, scan.name + ending), None
-        if not is_folder and output and _is_file(output):
-            suffix = next(end for end in SUFFIXES if output.endswith(end))
+        is_picture = is_image2d(scan.paths[0]) and not options.probabilities
+        if not is_folder and output and _is_file(output, is_picture):
+            known = (*SUFFIXES, _OF_PICTURES)
+            suffix = next(end for end in known if output.endswith(end))
             base = Path(output[: -len(suffix)])
-        suffix = suffix or _DEFAULT_SUFFIX
+        suffix = suffix or (_OF_PICTURES if is_picture else _DEFAULT_SUFFIX)
         names = [re.sub(r"[^\w.-]+", "_", name) for name in facts.classes]
         parts = [f"_{name}" for name in names] if several else [""]
         files = [base.with_name(f"{base.name}{part}{suffix}") for part in parts]
         if options.preview:
-            files.append(base.with_name(f"{base.name}.png"))
+            files.append(base.with_name(f"{base.name}_preview.png"))
         targets.append(files)
     counts = Counter(path for files in targets for path in files)
     twice = [str(path) for path, count in counts.items() if count > 1]
@@ -149,19 +153,23 @@ def _write_results(
     labels = options.postprocessing.apply(labels, arrays.spacing)
     results = [labels] if outputs is None else np.moveaxis(outputs, -1, 0)
     for path, array in zip(files, results, strict=False):
-        write_volume(path, array, like=arrays.source)
+        if path.suffix == _OF_PICTURES:
+            write_label2d(path, array)
+        else:
+            write_volume(path, array, like=arrays.source)
     if options.preview:
         save_mask_panel(files[-1], arrays.image[..., 0], labels, arrays.spacing)
 
 
-def _is_file(output: str) -> bool:
+def _is_file(output: str, may_be_picture: bool) -> bool:
     """Says whether --output of one scan names a file."""
-    if output.endswith(SUFFIXES) and not Path(output).is_dir():
+    known = (*SUFFIXES, _OF_PICTURES) if may_be_picture else SUFFIXES
+    if output.endswith(known) and not Path(output).is_dir():
         return True
     if Path(output).is_dir() or output.endswith("/") or not Path(output).suffix:
         return False
     raise InputError(
-        f"--output is a folder or a file in {', '.join(SUFFIXES)}. "
+        f"--output is a folder or a file in {', '.join(known)}. "
         f"Received: --output={output}"
     )
 

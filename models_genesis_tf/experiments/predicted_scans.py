@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models_genesis_tf.errors import InputError
-from models_genesis_tf.imaging.volumes import list_scans, scan_name
+from models_genesis_tf.experiments.model_facts import ModelFacts
+from models_genesis_tf.imaging.images import image_name, list_scans_and_images
+from models_genesis_tf.imaging.volumes import list_scans
 
 
 @dataclass(frozen=True)
@@ -24,13 +26,13 @@ class Scan:
     folder: Path = Path()
 
 
-def find_scans(text: str, modalities: Sequence[str]) -> tuple[list[Scan], bool]:
+def find_scans(text: str, facts: ModelFacts) -> tuple[list[Scan], bool]:
     """Finds the scans that are to be predicted.
 
     Args:
       text: Value of --input: a file, a folder of a DICOM series, a folder of scans, or
         for several channels their files divided by commas.
-      modalities: Names of the model's channels.
+      facts: Of the model, by which pictures may be scans.
 
     Returns:
       The scans, and whether they are those of a folder.
@@ -40,19 +42,23 @@ def find_scans(text: str, modalities: Sequence[str]) -> tuple[list[Scan], bool]:
     """
     parts = [text] if Path(text).exists() else text.split(",")
     paths = tuple(Path(part) for part in parts)
-    if len(paths) != len(modalities):
+    if len(paths) != len(facts.modalities):
         raise InputError(
             "--input has one scan for each channel of the model "
-            f"({', '.join(modalities)}), divided by commas. Received: --input={text}"
+            f"({', '.join(facts.modalities)}), divided by commas. "
+            f"Received: --input={text}"
         )
     (folder, *others) = paths
-    found = list_scans(folder) if folder.is_dir() else [folder]
+    found = [folder]
+    if folder.is_dir():
+        scans, images = list_scans_and_images(folder)
+        found = sorted(scans + images) if facts.takes_pictures else list_scans(folder)
     if others or found == [folder]:
-        return [Scan(scan_name(folder), paths)], False
+        return [Scan(image_name(folder), paths)], False
     if not found:
         raise InputError(f"--input is a folder that holds scans. Received: {folder}")
     scans = [
-        Scan(scan_name(path), (path,), path.relative_to(folder).parent)
+        Scan(image_name(path), (path,), path.relative_to(folder).parent)
         for path in found
     ]
     return scans, True

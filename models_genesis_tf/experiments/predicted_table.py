@@ -52,7 +52,7 @@ def classify_scans(
         )
     if path.exists() and not overwrite:
         raise already_there([path])
-    scans, is_folder = find_scans(text, predictor.facts.modalities)
+    scans, is_folder = find_scans(text, predictor.facts)
     places = _read_places(candidates) if candidates else None
     if places is not None:
         scans = [scan for scan in scans if scan.name in places]

@@ -16,6 +16,7 @@ from models_genesis_tf.imaging.patches import (
     centre_patch_start,
     cut_patch,
     sample_around,
+    slices_around,
 )
 from models_genesis_tf.imaging.tiling import (
     Predict,
@@ -50,7 +51,7 @@ class Predictor:
         Args:
           path: A `.keras` file that `finetune` wrote.
           test_time_augmentation: Whether each window's result is the mean over its
-            eight flips.
+            flips.
 
         Raises:
           InputError: If it is no such file.
@@ -124,10 +125,10 @@ class Predictor:
         facts = self.facts
         preparation = Preparation(facts.window, facts.spacing, facts.in_plane_size)
         image = make_arrays(_case(paths), preparation, ()).image
-        start = centre_patch_start(image.shape[:3], facts.patch_size)
-        return self._predict(cut_patch(image, start, facts.patch_size)[None])[
-            0
-        ].tolist()
+        x, y, z = centre_patch_start(image.shape[:3], facts.patch_size)
+        slices = self._slices if image.shape[2] > 1 else [0]
+        patches = [cut_patch(image, (x, y, z + up), facts.patch_size) for up in slices]
+        return self._predict(np.stack(patches)).mean(axis=0).tolist()
 
     def classify_places(
         self, paths: Sequence[Path], places: Sequence[tuple[float, float, float]]
@@ -155,15 +156,28 @@ class Predictor:
         results = []
         for start in range(0, len(centres), _PATCHES_AT_ONCE):
             patches = [
-                sample_around(arrays.image, centre, facts.patch_size, scale)
+                sample_around(
+                    arrays.image, centre + scale * (0, 0, up), facts.patch_size, scale
+                )
                 for centre in centres[start : start + _PATCHES_AT_ONCE]
+                for up in self._slices
             ]
-            results += self._predict(np.stack(patches)).tolist()
+            outputs = self._predict(np.stack(patches))
+            of_place = outputs.reshape(-1, len(self._slices), outputs.shape[-1])
+            results += of_place.mean(axis=1).tolist()
         return results
+
+    @property
+    def _slices(self) -> Sequence[int]:
+        """How far above its middle each patch of a place lies, in its voxels."""
+        count = self.facts.slices_per_case if self.facts.takes_pictures else 1
+        return slices_around(count)
 
 
 def over_flips(predict: Predict, kind: str) -> Predict:
-    """Makes a function of windows that takes the mean over their eight flips.
+    """Makes a function of windows that takes the mean over their flips.
+
+    There are eight of a cube, and four of a slice.
 
     Args:
       predict: Takes float32 `(n, x, y, z, channel)`.
@@ -175,11 +189,12 @@ def over_flips(predict: Predict, kind: str) -> Predict:
 
     def predict_flips(windows: np.ndarray) -> np.ndarray:
         total = np.float32(0)
-        for axes in _FLIPS:
+        flips = [axes for axes in _FLIPS if all(windows.shape[k] > 1 for k in axes)]
+        for axes in flips:
             outputs = predict(np.ascontiguousarray(np.flip(windows, axes)))
             back = axes if kind == "segmentation" else ()
             total = total + np.flip(outputs, back)
-        return total / np.float32(len(_FLIPS))
+        return total / np.float32(len(flips))
 
     return predict_flips
 

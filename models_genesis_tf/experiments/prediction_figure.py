@@ -18,6 +18,8 @@ def save_mask_panel(
 ) -> None:
     """Draws three planes through a mask's centre, with the contour of each class.
 
+    Of a picture there is the one plane.
+
     Args:
       path: PNG file to write.
       image: `(x, y, z)` in [0, 1], in LPS order.
@@ -26,8 +28,11 @@ def save_mask_panel(
       spacing: Distance of voxels along x, y and z, mm.
     """
     centre = mask_centre(labels)
-    figure = Figure(figsize=(3 * _WIDTH, 1.3 * _WIDTH), layout="constrained")
-    for axes, plane in zip(figure.subplots(1, 3), PLANES, strict=True):
+    planes = PLANES[:1] if labels.shape[2] == 1 else PLANES
+    size = (len(planes) * _WIDTH, 1.3 * _WIDTH)
+    figure = Figure(figsize=size, layout="constrained")
+    places = figure.subplots(1, len(planes), squeeze=False).flat
+    for axes, plane in zip(places, planes, strict=True):
         x, y = {"axial": (0, 1), "coronal": (0, 2), "sagittal": (1, 2)}[plane]
         position = ({0, 1, 2} - {x, y}).pop()
         title = f"{plane}, {'xyz'[position]} = {centre[position]}"

@@ -1,4 +1,4 @@
-"""Pre-training: cubes in, a run folder with the best model out.
+"""Pre-training: cubes, or their slices, in; a run folder with the best model out.
 
 A run can be killed at any moment and goes on from its newest checkpoint; on one device
 it ends with the same bits as a run that nobody disturbed.
@@ -16,9 +16,9 @@ from models_genesis_tf.experiments import restorations, run_folder
 from models_genesis_tf.experiments.data_record import describe_data, list_cases
 from models_genesis_tf.experiments.pretraining_run import PretrainingRun
 from models_genesis_tf.experiments.run_summary import describe_end
+from models_genesis_tf.imaging.axial_slices import AxialSlices
 from models_genesis_tf.imaging.cube_files import CubeSet
-from models_genesis_tf.imaging.cube_splits import split_cubes
-from models_genesis_tf.models.unet3d import check_sides
+from models_genesis_tf.imaging.cube_splits import Split, split_cubes
 from models_genesis_tf.transforms.pairs import scheme_config
 
 
@@ -28,7 +28,8 @@ def pretrain(
     """Trains a network to restore deformed cubes, or goes on with that.
 
     Args:
-      cubes: All cubes; training and validation parts are chosen here.
+      cubes: All cubes; training and validation parts are chosen here. A network of two
+        dimensions restores their axial slices.
       folder: A run folder that `run_folder.start_run` made.
       config: The settings, those of the run that lies there but for what says only
         how it is computed.
@@ -42,7 +43,6 @@ def pretrain(
       InputError: If cubes or batch do not fit, or are not those that the run began
         with, or the loss is no number any more, or memory runs out.
     """
-    check_sides(cubes.cube_shape[:-1])
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     split = split_cubes(cubes, config.train_folds, config.valid_folds)
@@ -50,7 +50,10 @@ def pretrain(
     earlier = run_folder.read_record(folder)
     data = describe_data(cubes, split, cases)
     _check_same_data(earlier, data, cubes)
-    run = PretrainingRun(cubes, split, folder, config, facts, earlier.get("precision"))
+    examples, parts = _examples(cubes, split, config.model)
+    run = PretrainingRun(
+        examples, parts, folder, config, facts, earlier.get("precision")
+    )
     software = run_folder.describe_software()
     session = {"from_step": run.progress.step, "devices": run.devices} | software
     record = software | facts | data
@@ -59,7 +62,7 @@ def pretrain(
         "devices": run.devices,
         "precision": run.precision.policy,
         "baselines": earlier.get("baselines")
-        or _score_baselines(run, cubes, split.valid),
+        or _score_baselines(run, examples, parts.valid),
         "sessions": [*earlier.get("sessions", []), session],
         "finished": False,
     }
@@ -78,7 +81,7 @@ def pretrain(
             "same command goes on from there"
         )
         return None
-    print(describe_end(record))
+    print(describe_end(record, examples.WHAT))
     return folder / "model.keras"
 
 
@@ -95,22 +98,36 @@ def replay(cubes: CubeSet, folder: Path, config: PretrainConfig, i: int) -> str:
       What the pair is, in one line.
     """
     split = split_cubes(cubes, config.train_folds, config.valid_folds)
+    examples, parts = _examples(cubes, split, config.model)
     transforms = scheme_config(
         TRANSFORM_PRESETS[config.transform_preset], config.scheme
     )
     return restorations.save_training_pair(
-        folder / "samples", cubes, split.train, config.seed, transforms, i
+        folder / "samples", examples, parts.train, config.seed, transforms, i
     )
 
 
-def _score_baselines(run: PretrainingRun, cubes: CubeSet, valid: np.ndarray) -> dict:
+def _examples(
+    cubes: CubeSet, split: Split, model: str
+) -> tuple[CubeSet | AxialSlices, Split]:
+    """What a network restores: cubes, or the axial slices of the same cubes."""
+    if model == "unet3d":
+        return cubes, split
+    slices = AxialSlices(cubes)
+    train, valid = map(slices.positions, (split.train, split.valid))
+    return slices, dataclasses.replace(split, train=train, valid=valid)
+
+
+def _score_baselines(
+    run: PretrainingRun, examples: CubeSet | AxialSlices, valid: np.ndarray
+) -> dict:
     """The losses to beat; broken cubes are found here, not an epoch later."""
     losses = restorations.baselines(run.valid)
     if not all(map(np.isfinite, losses.values())):
-        broken = next(i for i in valid if not np.isfinite(cubes[int(i)]).all())
+        broken = next(int(i) for i in valid if not np.isfinite(examples[int(i)]).all())
         raise InputError(
-            "validation cubes hold finite numbers. "
-            f"Received: cube {broken} of {cubes.sources[broken]}"
+            f"validation {examples.WHAT}s hold finite numbers. "
+            f"Received: {examples.describe(broken)}"
         )
     return losses
 

@@ -13,7 +13,8 @@ from models_genesis_tf.experiments import failures, restorations
 from models_genesis_tf.experiments.epoch_loop import EpochLoop, make_schedule
 from models_genesis_tf.experiments.progress import Progress
 from models_genesis_tf.experiments.run_summary import quantity, table
-from models_genesis_tf.imaging.cube_files import CubeSet
+from models_genesis_tf.imaging.axial_slices import AxialSlices
+from models_genesis_tf.imaging.cube_files import CubeSet, window_of
 from models_genesis_tf.imaging.cube_splits import Split
 from models_genesis_tf.models.losses import mean_squared_error
 from models_genesis_tf.models.precision import (
@@ -22,6 +23,7 @@ from models_genesis_tf.models.precision import (
     read_cpu_features,
 )
 from models_genesis_tf.models.saving import save_model
+from models_genesis_tf.models.unet2d import build_unet2d
 from models_genesis_tf.models.unet3d import build_unet3d
 from models_genesis_tf.pipelines.pair_stream import (
     training_pair,
@@ -33,6 +35,8 @@ from models_genesis_tf.training.loop import Trainer
 from models_genesis_tf.training.memory import estimate_step_memory
 from models_genesis_tf.training.optimizers import make_optimizer
 from models_genesis_tf.transforms.pairs import scheme_config
+
+_BUILDERS = {"unet3d": build_unet3d, "unet2d": build_unet2d}
 
 
 class PretrainingRun:
@@ -46,7 +50,7 @@ class PretrainingRun:
 
     def __init__(
         self,
-        cubes: CubeSet,
+        cubes: CubeSet | AxialSlices,
         split: Split,
         folder: Path,
         config: PretrainConfig,
@@ -56,7 +60,7 @@ class PretrainingRun:
         """Builds network and streams and restores the newest checkpoint.
 
         Args:
-          cubes: All cubes.
+          cubes: All cubes, or all slices where the network has two dimensions.
           split: Which of them train and validate.
           folder: The run folder.
           config: The settings.
@@ -108,10 +112,11 @@ class PretrainingRun:
         slots = len(self._trainer.optimizer.variables) // len(model.trainable_variables)
         memory = estimate_step_memory(model, batch // replicas, slots)
         *sides, channels = self._cubes.cube_shape
+        what = self._cubes.WHAT
         rows = {
-            "cubes": f"{len(split.train)} train, {len(split.valid)} validate: "
+            f"{what}s": f"{len(split.train)} train, {len(split.valid)} validate: "
             f"{split.notice}",
-            "size": f"{'x'.join(map(str, sides))} voxels, {channels} channel(s)",
+            "size": f"{'x'.join(map(str, sides))}, {channels} channel(s)",
             "network": f"{model.name}, {self._config.base_filters} base filters, "
             f"{model.count_params():,} parameters",
             "batch": f"{batch} over {replicas} device(s): {self.devices}",
@@ -119,8 +124,8 @@ class PretrainingRun:
             "memory": f"about {quantity(memory)} on each device for a step",
             "steps": f"{self._schedule.epoch_steps} per epoch, "
             f"at most {self._schedule.last_step}",
-            "to beat": f"val_loss {baselines['constant']:.5f} by a constant cube, "
-            f"{baselines['unchanged']:.5f} by the deformed cube itself",
+            "to beat": f"val_loss {baselines['constant']:.5f} by a constant {what}, "
+            f"{baselines['unchanged']:.5f} by the deformed {what} itself",
         }
         if self.progress.step:
             rows["goes on"] = f"after step {self.progress.step}"
@@ -158,7 +163,7 @@ class PretrainingRun:
         strategy.check_batch_size(config.batch_size, devices)
         keras.utils.set_random_seed(config.seed)
         with devices.scope():
-            model = build_unet3d(
+            model = _BUILDERS[config.model](
                 self._cubes.cube_shape,
                 config.base_filters,
                 config.bn_momentum,
@@ -199,12 +204,15 @@ class PretrainingRun:
         return training_pair(self._cubes, train, config.seed, self._transforms, i)
 
     def _metadata(self) -> dict:
+        *sides, channels = self._cubes.cube_shape
         return {
             "task": "restoration",
+            "model": self._config.model,
             "scheme": self._config.scheme,
             "base_filters": self._config.base_filters,
-            "patch_size": list(self._cubes.cube_shape[:-1]),
-            "channels": self._cubes.cube_shape[-1],
+            "patch_size": [*sides, 1][:3],  # images have three axes outside networks
+            "channels": channels,
+            "window": window_of(self._cubes.files[0]),
         } | self._facts
 
     def _why_broken(self, step: int, loss: float) -> InputError:

@@ -1,4 +1,7 @@
-"""One figure of a scan: its cubes under each transform, and which cubes are taken."""
+"""One figure of a scan: its cubes under each transform, and which cubes are taken.
+
+Axial slices are cubes of one slice; transforms see them without that axis.
+"""
 
 from pathlib import Path
 
@@ -54,11 +57,12 @@ def save_preview(
     rule = acceptance.make_rule(array, cube_config)
     window = cube_sampling.choose_window(array, cube_config, rule)
     low, high = windows.intensity_range(array, window)
-    accepted, rejected, share = _judge_windows(array, rule, cube_config, rng)
+    accepted, rejected, share = _judge_windows(array, rule, rng)
+    size = cube_config.cube_size
 
     def cube_at(start: tuple[int, int, int]) -> np.ndarray:
-        crop = cube_sampling.crop(array, start, cube_config.cube_size, low)
-        return windows.scale_to_unit(crop, low, high)[..., np.newaxis]
+        cube = cube_sampling.cut(array, rule, start, size, (low, high))
+        return (cube[:, :, 0] if cube_config.takes_slices else cube)[..., np.newaxis]
 
     # The one with the most to see.
     cube = max(map(cube_at, accepted), key=lambda cube: _axial(cube).std())
@@ -72,7 +76,6 @@ def save_preview(
         rule,
         accepted,
         rejected,
-        cube_config.cube_size,
         (low, high),
         cube_at,
     )
@@ -83,10 +86,10 @@ def save_preview(
     )
 
 
-def _judge_windows(array, rule, config: CubeConfig, rng):
+def _judge_windows(array, rule, rng):
     """Draws windows until both kinds fill a row; gives them and the share taken."""
-    depth = config.cube_size[2]
-    looked_at = cube_sampling.looked_at_size(rule, config.cube_size)
+    depth = rule.size[2]
+    looked_at = cube_sampling.looked_at_size(rule)
     kinds: dict[bool, list[tuple[int, int, int]]] = {True: [], False: []}
     for _ in range(_TRIES):
         start = cube_sampling.draw_start(rule, rng)
@@ -100,7 +103,7 @@ def _judge_windows(array, rule, config: CubeConfig, rng):
             f"draws under acceptance={rule.name}"
         )
     share = len(kinds[True]) / sum(map(len, kinds.values()))
-    return kinds[True], kinds[False], share
+    return list(dict.fromkeys(kinds[True])), list(dict.fromkeys(kinds[False])), share
 
 
 def _axial(cube: np.ndarray) -> np.ndarray:
@@ -173,7 +176,7 @@ def _draw_curve(rng, config: TransformConfig, increasing: bool) -> IntensityCurv
 
 
 def _draw_cubes(
-    figure, volume: Volume, rule, accepted, rejected, size, bounds, cube_at
+    figure, volume: Volume, rule, accepted, rejected, bounds, cube_at
 ) -> None:
     """The scan with windows on it, and cubes taken and left beside it."""
     figure.suptitle(f"Cubes taken and left under rule {rule.name}", fontsize=11)
@@ -184,6 +187,7 @@ def _draw_cubes(
     aspect = volume.spacing[2] / volume.spacing[0]
     panels.draw_slice(axes, plane, "coronal, windows that cross it", aspect)
     for starts, colour in ((rejected, _REJECTED), (accepted, _ACCEPTED)):
+        size = rule.size
         crossing = [s for s in starts if s[1] <= middle < s[1] + size[1]][:_SHOWN]
         for x, _, z in crossing:
             top = volume.array.shape[2] - z - size[2]
@@ -196,7 +200,7 @@ def _draw_cubes(
         row[0].set_ylabel(name, fontsize=10, color=colour)
         for place, start in zip(row, starts, strict=False):
             cube = cube_at(start)[..., 0]
-            crop = cube_sampling.crop(volume.array, start, size, -np.inf)
+            crop = cube_sampling.crop(volume.array, start, rule.size, -np.inf)
             share = acceptance.tissue_fraction(rule, crop)
             title = f"tissue {share:.0%}"
             panels.draw_slice(place, panels.plane_slice(cube, "axial"), title)

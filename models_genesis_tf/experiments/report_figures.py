@@ -41,11 +41,12 @@ def draw_bars(
     labels: Sequence[str],
     path: Path,
 ) -> None:
-    """Draws the score of every arm with marks of significance against scratch.
+    """Draws the score of every arm with marks of significance between pairs.
 
     Args:
       contests: One panel each.
-      comparisons: Against scratch, with adjusted p values.
+      comparisons: Of two starts each, with adjusted p values; those of other contests
+        are not drawn.
       labels: Of all arms, in the order of their colours.
       path: PNG to write.
     """
@@ -88,16 +89,17 @@ def draw_forest(comparisons: Sequence[Comparison], path: Path) -> None:
     """
     rows = []
     for one in comparisons:
-        first, second = len(one.reference.scores), len(one.arm.scores)
+        note = f"n = {len(one.reference.scores)} and {len(one.arm.scores)}"
+        if one.test:
+            p_value = format_p(one.test.p_value)
+            note += f", p {p_value if p_value[0] == '<' else f'= {p_value}'}"
         rows.append(
             ForestRow(
                 f"{one.contest.full_title}: {one.arm.label}",
                 100 * one.difference,
                 100 * one.interval.low,
                 100 * one.interval.high,
-                f"n = {first} and {second}, p = {format_p(one.test.p_value)}"
-                if one.test
-                else f"n = {first} and {second}",
+                note,
                 _published_gain(one),
             )
         )

@@ -1,7 +1,6 @@
 """The tables of a report: contests in, Markdown out."""
 
 import dataclasses
-import itertools
 import math
 from collections.abc import Sequence
 
@@ -9,6 +8,7 @@ from models_genesis_tf.config import SCRATCH
 from models_genesis_tf.evaluation import published, statistics
 from models_genesis_tf.evaluation.metrics import lower_is_better
 from models_genesis_tf.evaluation.tables import (
+    MISSING,
     format_difference,
     format_p,
     format_score,
@@ -24,11 +24,17 @@ from models_genesis_tf.experiments.comparisons import (
     arm_labels,
     test_arms,
 )
-from models_genesis_tf.experiments.run_results import LeftOut, RunScores
+from models_genesis_tf.experiments.run_results import (
+    GENESIS_CT,
+    GENESIS_XRAY,
+    LeftOut,
+    RunScores,
+)
 
-GENESIS = "unified"  # the arm that the paper calls Genesis
-IMAGENET = "imagenet"
-_NONE = "–"
+# Of 2D networks: the figures with their p values, then the one table that has ECC.
+_FIGURES_2D = ("chest_ct_2d", "chest_xray_2d")
+_TABLES_2D = (*_FIGURES_2D, "2d_vs_3d")
+_ARMS_2D = {GENESIS_CT: "genesis", GENESIS_XRAY: "genesis_chest_xray"}
 
 
 def gains_table(comparisons: Sequence[Comparison]) -> str:
@@ -51,7 +57,7 @@ def gains_table(comparisons: Sequence[Comparison]) -> str:
 def _gain_row(one: Comparison) -> list[str]:
     contest, percent = one.contest, is_share(one.contest.run.metric)
     low, high = (one.interval.low, one.interval.high) if one.interval else (None, None)
-    over_patients = _NONE
+    over_patients = MISSING
     if one.patients:
         over_patients = format_difference(
             one.difference, one.patients.low, one.patients.high, percent
@@ -59,15 +65,15 @@ def _gain_row(one: Comparison) -> list[str]:
     return [
         contest.title,
         metric_title(contest.run.metric),
-        _share(contest.run.train_fraction),
+        format_share(contest.run.train_fraction),
         one.arm.label,
         describe_arm(one.reference, contest),
         describe_arm(one.arm, contest),
         format_difference(one.difference, low, high, percent),
-        _p(one.test),
-        format_p(one.adjusted_p) if one.test else _NONE,
-        _p(one.paired),
-        _NONE if math.isnan(one.effect_size) else f"{one.effect_size:+.2f}",
+        format_test(one.test),
+        format_p(one.adjusted_p) if one.test else MISSING,
+        format_test(one.paired),
+        MISSING if math.isnan(one.effect_size) else f"{one.effect_size:+.2f}",
         over_patients,
     ]
 
@@ -83,13 +89,21 @@ def describe_arm(arm: Arm | None, contest: Contest) -> str:
       Such as "85.72 ± 0.51 (n = 3)"; a dash for None.
     """
     if arm is None:
-        return _NONE
+        return MISSING
     summary = statistics.summarise(arm.scores)
     score = format_score(summary.mean, summary.sd, is_share(contest.run.metric))
     return f"{score} (n = {summary.n})"
 
 
-def _share(fraction: float) -> str:
+def format_share(fraction: float) -> str:
+    """Writes a share of the labels.
+
+    Args:
+      fraction: In (0, 1].
+
+    Returns:
+      Such as "30 %".
+    """
     return f"{100 * fraction:g} %"
 
 
@@ -116,11 +130,11 @@ def published_table(comparisons: Sequence[Comparison]) -> str:
                 metric_title(run.metric),
                 one.arm.label,
                 describe_arm(one.reference, one.contest),
-                scratch.printed if scratch else _NONE,
+                scratch.printed if scratch else MISSING,
                 describe_arm(one.arm, one.contest),
-                score.printed if score else _NONE,
-                _p(one.test),
-                test.printed if test else _NONE,
+                score.printed if score else MISSING,
+                format_test(one.test),
+                test.printed if test else MISSING,
             ]
         )
     header = (
@@ -135,31 +149,47 @@ def _published_gain_test(
 ) -> published.PublishedTest | None:
     """The paper's p value against scratch, which it has for its best variant alone."""
     table, task = "scratch_vs_genesis", one.contest.run.task
-    if score is not None and one.contest.run.dimension == 2:
-        return published.find_test("chest_ct_2d", task, SCRATCH, score.arm)
-    best = published.find_score(table, task, "genesis", one.contest.run.dimension)
+    if one.contest.run.dimension == 2:
+        return published_test_2d(one)
+    best = published.find_score(table, task, "genesis")
     if score is None or best is None or best.printed != score.printed:
         return None
     return published.find_test(table, task, SCRATCH, "genesis")
+
+
+def published_test_2d(one: Comparison) -> published.PublishedTest | None:
+    """The p value of two starts of a 2D network in the authors' figures.
+
+    Args:
+      one: The same two starts of ours.
+
+    Returns:
+      The test, from the first figure that has it; None if there is none.
+    """
+    scores = [published_score(one.contest, arm) for arm in (one.reference, one.arm)]
+    if None in scores:
+        return None
+    task, arms = one.contest.run.task, [score.arm for score in scores]
+    tests = (published.find_test(table, task, *arms) for table in _FIGURES_2D)
+    return next((test for test in tests if test), None)
 
 
 def published_score(contest: Contest, arm: Arm) -> published.PublishedScore | None:
     """The paper's number for an arm, where it reports the same metric.
 
     Args:
-      contest: Where the arm stands; published are scores on all labels, of test
-        cases that are no phantoms.
+      contest: Where the arm stands; see `is_like_published`.
       arm: An arm.
 
     Returns:
       The number, from the first table that has it; None if there is none.
     """
     run, name = contest.run, arm.name
-    if not _is_like_published(run):
+    if not is_like_published(run):
         return None
     tables = ("ablation",)
     if run.dimension == 2:
-        tables, name = ("2d_vs_3d", "chest_ct_2d"), _two_d_arm(name)
+        tables, name = _TABLES_2D, _ARMS_2D.get(name, name)
     for table in tables:
         score = published.find_score(table, run.task, name, run.dimension)
         if score is not None and score.metric == run.metric:
@@ -167,14 +197,18 @@ def published_score(contest: Contest, arm: Arm) -> published.PublishedScore | No
     return None
 
 
-def _is_like_published(run: RunScores) -> bool:
-    """Whether the paper's numbers may stand beside a run's."""
+def is_like_published(run: RunScores) -> bool:
+    """Says whether the paper's numbers may stand beside a run's.
+
+    Args:
+      run: Of any task.
+
+    Returns:
+      Whether it learned the task as it is usually set, from all labels, and was scored
+      on test cases that are no phantoms.
+    """
     on_all = run.train_fraction == 1 and run.score_split == "test"
-    return on_all and not run.synthetic
-
-
-def _two_d_arm(name: str) -> str:
-    return "genesis" if name == GENESIS else name
+    return on_all and not run.synthetic and not run.data
 
 
 def ablation_table(contests: Sequence[Contest], rules: Rules) -> str:
@@ -197,9 +231,9 @@ def ablation_table(contests: Sequence[Contest], rules: Rules) -> str:
             text = describe_arm(arm, contest)
             cells.append(f"**{text}**" if arm is best else text)
             score = published_score(contest, arm) if arm else None
-            theirs.append(score.printed if score else _NONE)
+            theirs.append(score.printed if score else MISSING)
         rows.append([label, *cells])
-        if any(text != _NONE for text in theirs):
+        if any(text != MISSING for text in theirs):
             rows.append([f"{label}, published", *theirs])
     rows.append(
         [
@@ -211,7 +245,7 @@ def ablation_table(contests: Sequence[Contest], rules: Rules) -> str:
         ]
     )
     theirs = [_published_best_p(contest) for contest in contests]
-    if any(text != _NONE for text in theirs):
+    if any(text != MISSING for text in theirs):
         rows.append(["p, best against second, published", *theirs])
     header = [f"{one.full_title}, {metric_title(one.run.metric)}" for one in contests]
     return markdown_table(["Start", *header], rows)
@@ -228,11 +262,19 @@ def _ranked(arms: Sequence[Arm], contest: Contest) -> list[Arm]:
 
 def _best_p(contest: Contest, best: Arm, second: Arm, rules: Rules) -> str:
     both = dataclasses.replace(rules, sides="two-sided")  # the best may be scratch
-    return _p(test_arms(contest, second, best, both))
+    return format_test(test_arms(contest, second, best, both))
 
 
-def _p(test: statistics.SignificanceTest | None) -> str:
-    return format_p(test.p_value) if test else _NONE
+def format_test(test: statistics.SignificanceTest | None) -> str:
+    """Writes the p value of a test.
+
+    Args:
+      test: A test, or None.
+
+    Returns:
+      As `format_p`; a dash for None.
+    """
+    return format_p(test.p_value) if test else MISSING
 
 
 def _published_best_p(contest: Contest) -> str:
@@ -244,81 +286,7 @@ def _published_best_p(contest: Contest) -> str:
         if (test.table, test.task, run.dimension) == ("ablation", run.task, 3)
     ]
     same = any(published_score(contest, arm) for arm in contest.arms)
-    return tests[0].printed if tests and same else _NONE
-
-
-def dimensions_table(contests: Sequence[Contest], rules: Rules) -> str:
-    """Two-dimensional networks beside three-dimensional ones.
-
-    Args:
-      contests: Of both dimensions; those of one task are set side by side if they
-        share metric, split and share of the labels.
-      rules: How they are tested.
-
-    Returns:
-      A Markdown table; empty if no task has both.
-    """
-    rows = []
-    flat = [contest for contest in contests if contest.run.dimension == 2]
-    solid = [contest for contest in contests if contest.run.dimension == 3]
-    for two, three in itertools.product(flat, solid):
-        if _same_question(two, three):
-            rows.append(_dimensions_row(two, three, rules))
-            rows += _published_dimensions(three)
-    header = (
-        *("Task", "Metric", "2D scratch", "2D ImageNet", "2D Genesis"),
-        *("3D scratch", "3D Genesis", "p, 3D Genesis against the best 2D"),
-    )
-    return markdown_table(header, rows) if rows else ""
-
-
-def _same_question(two: Contest, three: Contest) -> bool:
-    names = ("synthetic", "task", "data", "metric", "score_split", "train_fraction")
-    return two.run.budget["split"] == three.run.budget["split"] and all(
-        getattr(two.run, name) == getattr(three.run, name) for name in names
-    )
-
-
-def _dimensions_row(two: Contest, three: Contest, rules: Rules) -> list[str]:
-    flat = [_named(two, name) for name in (SCRATCH, IMAGENET, GENESIS)]
-    solid = [_named(three, name) for name in (SCRATCH, GENESIS)]
-    present = [arm for arm in flat if arm]
-    p_value = _NONE
-    if present and solid[1]:
-        best = _ranked(present, two)[0]
-        p_value = _p(test_arms(three, best, solid[1], rules))
-    return [
-        three.full_title,
-        metric_title(three.run.metric),
-        *(describe_arm(arm, two) for arm in flat),
-        *(describe_arm(arm, three) for arm in solid),
-        p_value,
-    ]
-
-
-def _named(contest: Contest, name: str) -> Arm | None:
-    """The first arm of a scheme; two of one scheme have labels of their own."""
-    return next((arm for arm in contest.arms if arm.name == name), None)
-
-
-def _published_dimensions(three: Contest) -> list[list[str]]:
-    """The paper's row of the same task, where it reports the same metric."""
-    run, table = three.run, "2d_vs_3d"
-    scores = {(s.arm, s.dimension): s for s in published.find_scores(table, run.task)}
-    like = _is_like_published(run) and scores
-    if not like or scores["genesis", 3].metric != run.metric:
-        return []
-    columns = [(arm, 2) for arm in (SCRATCH, IMAGENET, "genesis")]
-    columns += [(arm, 3) for arm in (SCRATCH, "genesis")]
-    test = published.find_test(table, run.task, "genesis", IMAGENET)
-    return [
-        [
-            f"{three.title}, published",
-            metric_title(run.metric),
-            *(scores[column].printed for column in columns),
-            test.printed,
-        ]
-    ]
+    return tests[0].printed if tests and same else MISSING
 
 
 def scores_table(contests: Sequence[Contest]) -> str:
@@ -335,7 +303,7 @@ def scores_table(contests: Sequence[Contest]) -> str:
         [
             contest.title,
             metric_title(contest.run.metric),
-            _share(contest.run.train_fraction),
+            format_share(contest.run.train_fraction),
             *(describe_arm(contest.arm(label), contest) for label in labels),
         ]
         for contest in contests

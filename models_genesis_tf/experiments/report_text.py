@@ -9,9 +9,6 @@ from models_genesis_tf.experiments.comparisons import Comparison, Contest, Rules
 from models_genesis_tf.experiments.report_sections import published_score
 from models_genesis_tf.experiments.run_results import LeftOut
 
-# Where a network of a dimension finds its published numbers.
-_TABLES = {2: ("2d_vs_3d", "chest_ct_2d"), 3: ("scratch_vs_genesis", "ablation")}
-
 _TEST_NAMES = {
     "welch": "Welch's t-test",
     "pooled": "Student's t-test with pooled variance",
@@ -48,16 +45,17 @@ def describe_rules(rules: Rules) -> str:
     Returns:
       A paragraph.
     """
-    sides = "two-sided"
+    sides, but = "two-sided", ""
     if rules.sides == "one-sided":
         sides = "one-sided (whether the pre-trained start is better)"
+        but = ", but two-sided between two pre-trained starts in 2D"
     return (
         f"Scores are means ± standard deviations (n - 1) over n trials. p: {sides} "
-        f"{_TEST_NAMES[rules.test]}. p, Holm: the same, corrected for the number of "
-        "tasks that a start was tested on, on one share of the labels. p, pairs: "
-        "Student's t-test of pairs, where trials of both arms share seed and labelled "
-        "cases. The 95 % interval of a "
-        "difference is Welch's; Hedges' g is the difference in standard deviations, "
+        f"{_TEST_NAMES[rules.test]}{but}. p, Holm: the same, corrected for the number "
+        "of tasks that a pair of starts was tested on, on one share of the labels. p, "
+        "pairs: Student's t-test of pairs, where trials of both arms share seed and "
+        "labelled cases. The 95 % interval of a difference is Welch's; Hedges' g is "
+        "the difference in standard deviations, "
         "corrected for few trials."
     )
 
@@ -113,7 +111,23 @@ def published_notes(contests: Sequence[Contest]) -> str:
         "compare only where data, split and recipe are the same."
         for task in dict.fromkeys(run.task for run in shown)
     ]
-    dimensions = {run.dimension for run in shown}
-    tables = [name for dimension in dimensions for name in _TABLES[dimension]]
-    points += [published.NOTES[table] for table in tables]
+    points += [
+        f"{published.TABLES[table]}: {published.NOTES[table]}"
+        for table in _published_tables(contests)
+    ]
     return "\n".join(f"- {point}" for point in points)
+
+
+def _published_tables(contests: Sequence[Contest]) -> list[str]:
+    """The tables of the authors that are quoted beside contests."""
+    tables, tasks = set(), set()
+    for contest in contests:
+        scores = [published_score(contest, arm) for arm in contest.arms]
+        tables |= {score.table for score in scores if score}
+        if contest.run.dimension == 2 and any(scores):
+            tasks.add(contest.run.task)
+    if "ablation" in tables:
+        tables.add("scratch_vs_genesis")  # the p values against scratch
+    if any(published.find_scores("2d_vs_3d", task) for task in tasks):
+        tables.add("2d_vs_3d")
+    return [table for table in published.TABLES if table in tables]

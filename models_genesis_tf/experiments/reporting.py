@@ -12,6 +12,7 @@ from models_genesis_tf.config import SCRATCH
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.evaluation import published, statistics
 from models_genesis_tf.evaluation.tables import is_share
+from models_genesis_tf.experiments import report_dimensions as dimensions
 from models_genesis_tf.experiments import report_figures as figures
 from models_genesis_tf.experiments import report_sections as sections
 from models_genesis_tf.experiments.comparisons import (
@@ -31,9 +32,17 @@ from models_genesis_tf.experiments.report_text import (
     published_notes,
 )
 from models_genesis_tf.experiments.run_folder import make_folder, write_text
-from models_genesis_tf.experiments.run_results import LeftOut, read_runs
+from models_genesis_tf.experiments.run_results import (
+    GENESIS_CT,
+    GENESIS_XRAY,
+    IMAGENET,
+    LeftOut,
+    read_runs,
+)
 
 _KINDS = (("real", "Real data"), ("synthetic", "Synthetic data (phantoms)"))
+# No schemes of one pre-training: what differs between them is more than that.
+_NO_SCHEMES = (SCRATCH, IMAGENET, GENESIS_CT, GENESIS_XRAY)
 
 
 def report(
@@ -72,7 +81,9 @@ def report(
             if arm.label != SCRATCH
         ]
     )
-    left_out += [*differing, *_too_few(contests), *_gaps(comparisons)]
+    starts = adjust(dimensions.compare_starts(contests, rules))
+    left_out += [*differing, *_too_few(contests), *_gaps([*comparisons, *starts])]
+    left_out += dimensions.left_apart(contests)
     parts = [
         "# Fine-tuning: what pre-training gains",
         describe_runs(contests, left_out),
@@ -82,8 +93,11 @@ def report(
         chosen = [one for one in contests if one.run.synthetic == (name == "synthetic")]
         if chosen:
             parts.append(f"## {title}")
-            own = [one for one in comparisons if one.contest in chosen]
-            parts += _section(name, chosen, own, folder, rules)
+            own, own_starts = (
+                [one for one in all_of_them if one.contest in chosen]
+                for all_of_them in (comparisons, starts)
+            )
+            parts += _section(name, chosen, own, own_starts, folder, rules)
     parts += ["## How to read this", how_to_read(comparisons)]
     parts += [
         "## What was left out",
@@ -118,7 +132,7 @@ def _too_few(contests: Sequence[Contest]) -> list[LeftOut]:
 def _gaps(comparisons: Sequence[Comparison]) -> list[LeftOut]:
     """Comparisons without a test, or without an interval over patients, and why."""
     return [
-        LeftOut(f"{one.contest.full_title}: {one.arm.label}", f"{what}: {note}")
+        LeftOut(f"{one.contest.full_title}: {_starts(one)}", f"{what}: {note}")
         for one in comparisons
         for what, note in (
             ("no test", one.test_note),
@@ -128,10 +142,18 @@ def _gaps(comparisons: Sequence[Comparison]) -> list[LeftOut]:
     ]
 
 
+def _starts(one: Comparison) -> str:
+    """The start that is compared, and with which, if not with scratch."""
+    if one.reference.label == SCRATCH:
+        return one.arm.label
+    return f"{one.arm.label} against {one.reference.label}"
+
+
 def _section(
     name: str,
     contests: Sequence[Contest],
     comparisons: Sequence[Comparison],
+    starts: Sequence[Comparison],
     folder: Path,
     rules: Rules,
 ) -> list[str]:
@@ -147,9 +169,7 @@ def _section(
     met = [one.contest for one in comparisons]
     if alone := [contest for contest in contests if contest not in met]:
         parts += ["### Scores without a comparison", sections.scores_table(alone)]
-    path = folder / f"{name}_scores.png"
-    figures.draw_bars(fullest, main, labels, path)
-    parts.append(_figure("Scores of every start", path))
+    parts += _bars(name, fullest, [*main, *starts], labels, folder)
     measured = [
         one for one in main if one.interval and is_share(one.contest.run.metric)
     ]
@@ -159,10 +179,7 @@ def _section(
         parts.append(_figure("Differences from training from scratch", path))
     if table := sections.published_table(main):
         parts += ["### Beside the paper", table]
-    many = [
-        one for one in fullest if sum(arm.label != SCRATCH for arm in one.arms) >= 2
-    ]
-    if many:
+    if many := [one for one in fullest if _schemes(one) >= 2]:
         parts += ["### Ablation", sections.ablation_table(many, rules)]
     several = [one for one in contests if _shares(one, contests) > 1]
     if several:
@@ -170,14 +187,41 @@ def _section(
         figures.draw_fractions(several, labels, path)
         parts += ["### Shares of the labels", sections.scores_table(several)]
         parts.append(_figure("Scores by share of the labelled patients", path))
-    if table := sections.dimensions_table(contests, rules):
-        parts += ["### Two and three dimensions", table]
+    if starts:
+        parts += ["### Starts in 2D against one another"]
+        parts.append(dimensions.starts_table(starts))
+    if table := dimensions.dimensions_table(contests, rules):
+        parts += ["### 2D and 3D", table]
     if notes := published_notes(contests):
         parts += ["### Of what the published numbers are", notes]
     path = folder / f"{name}_learning.png"
     if figures.draw_learning(fullest, labels, path):
         parts += ["### Learning curves", _figure("Validation loss", path)]
     return parts
+
+
+def _bars(
+    name: str,
+    contests: Sequence[Contest],
+    comparisons: Sequence[Comparison],
+    labels: Sequence[str],
+    folder: Path,
+) -> list[str]:
+    """Draws the bars of 3D networks, and those of 2D networks in a figure of theirs."""
+    parts = []
+    for dimension, suffix in ((3, ""), (2, "_2d")):
+        drawn = [one for one in contests if one.run.dimension == dimension]
+        if drawn:
+            path = folder / f"{name}_scores{suffix}.png"
+            figures.draw_bars(drawn, comparisons, labels, path)
+            caption = f"Scores of every start in {dimension}D"
+            parts.append(_figure(caption, path))
+    return parts
+
+
+def _schemes(contest: Contest) -> int:
+    """How many schemes of pre-training there are."""
+    return sum(arm.name not in _NO_SCHEMES for arm in contest.arms)
 
 
 def _fullest(contests: Sequence[Contest]) -> list[Contest]:

@@ -1,4 +1,8 @@
-"""What is shown of pairs and restored cubes, and what the losses compare with."""
+"""What is shown of pairs and restored cubes, and what the losses compare with.
+
+Cubes are (x, y, z, channel) here or, of a network of two dimensions, slices (x, y,
+channel), drawn alike.
+"""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,6 +12,7 @@ import numpy as np
 
 from models_genesis_tf.config import TransformConfig
 from models_genesis_tf.imaging import panels
+from models_genesis_tf.imaging.axial_slices import AxialSlices
 from models_genesis_tf.imaging.cube_files import CubeSet
 from models_genesis_tf.pipelines.pair_stream import (
     training_pair,
@@ -19,7 +24,10 @@ _SHOWN = 4
 
 
 def fixed_pairs(
-    cubes: CubeSet, valid: np.ndarray, seed: int, transforms: TransformConfig
+    cubes: CubeSet | AxialSlices,
+    valid: np.ndarray,
+    seed: int,
+    transforms: TransformConfig,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Makes the validation pairs that are shown, spread over the whole part.
 
@@ -70,13 +78,14 @@ def save_restorations(
     restored = model.predict(deformed, batch_size=1, verbose=0)
     channels = [cubes[..., 0] for cubes in (originals, deformed, restored)]
     panels.save_overview_panel(folder / "overview.png", *map(list, channels))
+    name = "cube" if channels[0].ndim == 4 else "slice"
     for number, cube in enumerate(zip(*channels, strict=True)):
-        panels.save_restoration_panel(folder / f"cube_{number}.png", *cube)
+        panels.save_restoration_panel(folder / f"{name}_{number}.png", *cube)
 
 
 def save_training_pair(
     folder: Path,
-    cubes: CubeSet,
+    cubes: CubeSet | AxialSlices,
     train: np.ndarray,
     seed: int,
     transforms: TransformConfig,
@@ -104,8 +113,8 @@ def save_training_pair(
     if broken:
         values = f"{broken} of {original.size} are no finite numbers"
     return (
-        f"pair {i}: epoch {epoch + 1}, cube {cube_index} of {cubes.sources[cube_index]}"
-        f", values {values}: {path}"
+        f"pair {i}: epoch {epoch + 1}, {cubes.describe(cube_index)}, "
+        f"values {values}: {path}"
     )
 
 

@@ -1,4 +1,4 @@
-"""The cubes of a run: its data themselves, or cut from them into its folder."""
+"""The cubes (or slices) of a run: its data, or cut from them into its folder."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,7 +39,7 @@ def find_cubes(
         make_chest_phantoms(data.path)
     if is_cube_folder(data.path):
         return open_cubes(data.path)
-    scans = find_scans(data.path, include, exclude)
+    scans = find_scans(data.path, include, exclude, config.takes_slices)
     kept = {fold for fold in LUNA16_TEST_FOLDS if str(fold) not in folds}
     cut = {scan.fold for scan in scans if not (scan.luna16 and scan.fold in kept)}
     extract_cubes(

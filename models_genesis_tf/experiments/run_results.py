@@ -6,8 +6,10 @@ the reading of the rest.
 
 import csv
 import dataclasses
+import hashlib
 import json
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,8 +30,16 @@ _BESIDE_RUNS = ("prepared", "sweep.toml", "sweep.log")
 _NO_BUDGET = (
     *("weights", "trials", "seed", "train_fraction", "base_filters", "patch_size"),
     *("task", "kind", "manifest", "label_column", "label_map", "where", "data_dir"),
-    *HOW_IT_RUNS,
+    *("dimension", *HOW_IT_RUNS),
 )
+GENESIS = "unified"  # the scheme whose pre-trained weights the paper calls Genesis
+IMAGENET = "imagenet"
+# In two dimensions there are two, which the name of a pre-training tells apart.
+GENESIS_CT, GENESIS_XRAY = "Genesis CT 2D", "Genesis X-ray 2D"
+_SCANS = {
+    GENESIS_CT: re.compile(r"chest[ _-]?ct", re.IGNORECASE),
+    GENESIS_XRAY: re.compile(r"chest[ _-]?x-?ray", re.IGNORECASE),
+}
 
 
 @dataclass(frozen=True)
@@ -80,11 +90,13 @@ class RunScores:
       metric: Name of the score that trials are compared by.
       score_split: The part that was scored.
       train_fraction: Share of the labelled patients used.
-      arm: "scratch", the scheme of the pre-training, or the name of the weights.
+      arm: "scratch", "imagenet", `GENESIS_CT`, `GENESIS_XRAY`, the scheme of any other
+        pre-training, or the name of weights that do not say theirs.
       pretraining: Identifies the pre-training but for its seed; empty from scratch.
       pretraining_name: Of the weights, for people; empty from scratch.
       weights_sha256: Of the file of weights; empty from scratch.
       budget: Settings that arms share when they are compared.
+      patients: Identifies which patients train, validate and are tested.
       trials: One or more, by seed and number.
     """
 
@@ -102,6 +114,7 @@ class RunScores:
     pretraining_name: str
     weights_sha256: str
     budget: dict
+    patients: str
     trials: tuple[TrialScore, ...]
 
 
@@ -223,9 +236,7 @@ def _understand(
         for number in range(settings["trials"])
         if number not in done
     ]
-    arm = SCRATCH
-    if results["weights"] != SCRATCH:
-        arm = weights["scheme"] or weights["name"]
+    patients = json.dumps(record["patients"], sort_keys=True)
     run = RunScores(
         folder=folder,
         task=results["task"],
@@ -236,14 +247,29 @@ def _understand(
         metric=metric,
         score_split=results["score_split"],
         train_fraction=results["train_fraction"],
-        arm=arm,
+        arm=_name_arm(results, weights),
         pretraining=weights.get("recipe_sha256") or weights.get("sha256", ""),
         pretraining_name=weights.get("name", ""),
         weights_sha256=weights.get("sha256", ""),
         budget=_budget(results, record),
+        patients=hashlib.sha256(patients.encode()).hexdigest(),
         trials=tuple(trials),
     )
     return run, missing
+
+
+def _name_arm(results: dict, weights: dict) -> str:
+    """What a run started from."""
+    if results["weights"] == SCRATCH:
+        return SCRATCH
+    if results["weights"].startswith(f"{IMAGENET}:"):
+        return IMAGENET
+    scheme, name = weights["scheme"], weights["name"]
+    if results["dimension"] == 2 and scheme in (None, GENESIS):
+        for arm, pattern in _SCANS.items():
+            if pattern.search(name):
+                return arm
+    return scheme or name
 
 
 def _read_trials(

@@ -47,11 +47,12 @@ def quantity(size: float) -> str:
     return f"{size / 2**30:.1f} GiB"
 
 
-def describe_end(record: dict) -> str:
+def describe_end(record: dict, what: str = "cube") -> str:
     """Says how a run went.
 
     Args:
       record: What run.json holds.
+      what: An example of the run.
 
     Returns:
       Lines of text.
@@ -61,9 +62,10 @@ def describe_end(record: dict) -> str:
         {
             "trained": f"{record['epochs']} epochs, {record['steps']} steps in "
             + duration(record["wall_seconds"]),
-            "best val_loss": f"{record['best_val_loss']:.5f} (a constant cube "
-            f"{losses['constant']:.5f}, the deformed cube {losses['unchanged']:.5f})",
-            "throughput": f"{record['examples_per_second']:g} cubes/s, "
+            "best val_loss": f"{record['best_val_loss']:.5f} (a constant {what} "
+            f"{losses['constant']:.5f}, the deformed {what} "
+            f"{losses['unchanged']:.5f})",
+            "throughput": f"{record['examples_per_second']:g} {what}s/s, "
             f"{100 * record['input_wait_share']:.0f} % of training waits for input",
         }
     )

@@ -1,4 +1,7 @@
-"""The scans of a folder: their names, which the csv files carry, and their folds."""
+"""The scans of a folder: their names, which the csv files carry, and their folds.
+
+Where slices are wanted, pictures (X-rays and the like) are scans of one slice each.
+"""
 
 import re
 from collections.abc import Sequence
@@ -6,11 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models_genesis_tf.errors import InputError
-from models_genesis_tf.imaging import cube_files, volumes
+from models_genesis_tf.imaging import cube_files, images, volumes
 
 _SUBSET = re.compile(r"subset(\d)")
 _NUM_HASHED_FOLDS = 10
 _LUNG_MASKS = "seg-lungs-LUNA16"  # a folder that LUNA16 ships beside the subsets
+# Of the NIH's ChestX-ray: names of the images that a diagnosis is tested on.
+_TEST_LIST = "test_list.txt"
 
 
 @dataclass(frozen=True)
@@ -20,19 +25,24 @@ class Scan:
     Attributes:
       path: File or DICOM folder.
       source: Its name in the csv files: the series' UID in LUNA16, elsewhere the path
-        below the data folder without suffix.
+        below the data folder without suffix; a picture's keeps its suffix.
       fold: Number of the cube file.
       luna16: Whether it lies in LUNA16's layout.
+      picture: Whether it is a picture.
     """
 
     path: Path
     source: str
     fold: int
     luna16: bool
+    picture: bool
 
 
 def find_scans(
-    data_dir: str | Path, include: Sequence[str] = (), exclude: Sequence[str] = ()
+    data_dir: str | Path,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    with_pictures: bool = False,
 ) -> list[Scan]:
     """Lists the scans of a folder with their names and folds.
 
@@ -40,6 +50,7 @@ def find_scans(
       data_dir: Folder of scans.
       include: Globs on scan names; empty takes all.
       exclude: Globs on scan names that are left out.
+      with_pictures: Whether pictures are scans, too; those of `held_out` are not.
 
     Returns:
       All scans, sorted by path. Folds are LUNA16's subsets, elsewhere the patient's
@@ -49,14 +60,19 @@ def find_scans(
       InputError: If the folder is absent or holds no scan.
     """
     data_dir = Path(data_dir)
-    paths = [
-        path
-        for path in volumes.list_scans(data_dir, include, exclude)
-        if _LUNG_MASKS not in path.parts
-    ]
+    paths, pictures = volumes.list_scans(data_dir, include, exclude), set()
+    if with_pictures:
+        paths, found = images.list_scans_and_images(data_dir, include, exclude)
+        held = held_out(data_dir)
+        pictures = {picture for picture in found if picture.name not in held}
+        paths = sorted({*paths, *pictures})
+    paths = [path for path in paths if _LUNG_MASKS not in path.parts]
     if not paths:
+        formats = volumes.FORMATS
+        if with_pictures:
+            formats += f"), pictures ({', '.join(images.IMAGE_SUFFIXES)}, .dcm"
         raise InputError(
-            f"--data_dir holds scans ({volumes.FORMATS}) or cube files bat_*.npy. "
+            f"--data_dir holds scans ({formats}) or cube files bat_*.npy. "
             f"Received: --data_dir={data_dir} without any that "
             "--include and --exclude let through"
         )
@@ -65,12 +81,29 @@ def find_scans(
     scans = []
     for path, source in sources.items():
         subset = _SUBSET.fullmatch(path.parent.name)
-        if subset:
-            scans.append(Scan(path, volumes.scan_name(path), int(subset[1]), True))
-        else:
-            number = cube_files.stable_hash(patients[source])
-            scans.append(Scan(path, source, number % _NUM_HASHED_FOLDS, False))
+        luna16 = subset is not None and path not in pictures
+        fold = cube_files.stable_hash(patients[source]) % _NUM_HASHED_FOLDS
+        if luna16:
+            source, fold = volumes.scan_name(path), int(subset[1])
+        scans.append(Scan(path, source, fold, luna16, path in pictures))
     return scans
+
+
+def held_out(data_dir: str | Path) -> frozenset[str]:
+    """Reads which pictures the owners of a data set keep for tests.
+
+    Args:
+      data_dir: Folder of pictures.
+
+    Returns:
+      The names of files that `test_list.txt` lists, in the folder or the one above it;
+      none without such a list.
+    """
+    folder = Path(data_dir).resolve()
+    for path in (folder / _TEST_LIST, folder.parent / _TEST_LIST):
+        if path.is_file():
+            return frozenset(path.read_text(encoding="utf-8").split())
+    return frozenset()
 
 
 def _source(path: Path, data_dir: Path) -> str:

@@ -59,20 +59,30 @@ def make_predict(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
     """Makes a function of windows of a model.
 
     Args:
-      model: Takes (batch, x, y, z, channel).
+      model: Takes (batch, x, y, z, channel), or (batch, x, y, channel).
 
     Returns:
       From float32 windows to the model's outputs in NumPy; compiled once for batches of
-      any size.
+      any size. The windows of a model in two dimensions may have an axis z of length 1,
+      which a segmentation then has too.
     """
-    signature = [tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)]
+    shape = model.input_shape[1:]
+    signature = [tf.TensorSpec((None, *shape), tf.float32)]
     forward = tf.function(lambda x: model(x, training=False), signature)
-    return lambda windows: forward(windows).numpy()
+
+    def predict(windows: np.ndarray) -> np.ndarray:
+        outputs = forward(np.reshape(windows, (-1, *shape))).numpy()
+        if outputs.ndim == 2:
+            return outputs
+        return outputs.reshape(*windows.shape[:-1], -1)
+
+    return predict
 
 
 def _score_classification(predict, data: LabelledData, cases: Sequence[Case]) -> tuple:
-    rows, probabilities = _predict_candidates(predict, data, cases)
-    labels = np.array([row["label"] for row in rows])
+    rows, labels, probabilities = _predict_candidates(predict, data, cases)
+    if data.task.multi_label:
+        return rows, *_label_scores(data.classes, labels, probabilities)
     if data.num_outputs == 1:
         return rows, *_binary_scores(labels, probabilities[:, 0])
     predicted = probabilities.argmax(axis=-1)
@@ -88,12 +98,16 @@ def _score_classification(predict, data: LabelledData, cases: Sequence[Case]) ->
 
 def _predict_candidates(
     predict, data: LabelledData, cases: Sequence[Case]
-) -> tuple[list[dict], np.ndarray]:
-    """Rows of scores.csv and probabilities; cases of one candidate become one row."""
+) -> tuple[list[dict], np.ndarray, np.ndarray]:
+    """Rows of scores.csv, labels and probabilities.
+
+    Slices of a case, and cases of one candidate, become one row.
+    """
     examples = Examples.of(data, cases)
+    places = examples.places_of_classification(range(len(cases)))
     batches = fixed_examples(
-        lambda index: examples.example_at((index, ())),
-        len(cases),
+        lambda number: examples.example_at(places[number]),
+        len(places),
         data.parts,
         _PATCHES_AT_ONCE,
     )
@@ -105,24 +119,50 @@ def _predict_candidates(
     )
     outputs_of: dict[str, list[np.ndarray]] = {}
     case_of: dict[str, Case] = {}
-    for case, outputs in zip(cases, predicted, strict=True):
+    for (index, _), outputs in zip(places, predicted, strict=True):
+        case = cases[index]
         name = case.candidate or case.name
         outputs_of.setdefault(name, []).append(outputs)
         case_of[name] = case
     means = np.stack([np.mean(outputs, axis=0) for outputs in outputs_of.values()])
     rows = []
     for (name, case), outputs in zip(case_of.items(), means.tolist(), strict=True):
-        row = {"case": name, "patient": case.patient, "label": case.label}
+        row = {"case": name, "patient": case.patient}
         place = dict(zip("xyz", case.centre or (), strict=False))
-        rows.append(row | _named(outputs) | place)
-    return rows, means
+        rows.append(row | _named(data, case.label, outputs) | place)
+    return rows, np.array([case.label for case in case_of.values()]), means
 
 
-def _named(outputs: list[float]) -> dict[str, float]:
-    """The columns of a case's probabilities."""
+def _named(
+    data: LabelledData, label: int | tuple[int, ...], outputs: list[float]
+) -> dict[str, float]:
+    """The columns of a case's label and probabilities."""
+    if isinstance(label, tuple):
+        named = zip(data.classes, label, outputs, strict=True)
+        return {
+            f"{what}_{name}": value
+            for name, *values in named
+            for what, value in zip(("label", "probability"), values, strict=True)
+        }
     if len(outputs) == 1:
-        return {"probability": outputs[0]}
-    return {f"probability_{k}": p for k, p in enumerate(outputs)}
+        return {"label": label, "probability": outputs[0]}
+    return {"label": label} | {f"probability_{k}": p for k, p in enumerate(outputs)}
+
+
+def _label_scores(
+    classes: Sequence[str], labels: np.ndarray, probabilities: np.ndarray
+) -> tuple[dict[str, float], list[str]]:
+    """The area under the curve of each label, and their mean."""
+    scores, left_out = {}, []
+    columns = zip(classes, labels.T, probabilities.T, strict=True)
+    for name, truth, probability in columns:
+        if len(set(truth.tolist())) == 2:
+            scores[f"auc_{name}"] = auc(truth, probability)
+        else:
+            left_out.append(f"{name} is in all cases or in none: left out of auc_mean")
+    if not scores:
+        return {}, left_out
+    return {"auc_mean": float(np.mean(list(scores.values())))} | scores, left_out
 
 
 def _binary_scores(labels: np.ndarray, probability: np.ndarray) -> tuple:

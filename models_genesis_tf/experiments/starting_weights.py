@@ -5,7 +5,13 @@ import json
 import zipfile
 from pathlib import Path
 
-from models_genesis_tf.config import HOW_IT_RUNS, SCRATCH, FinetuneConfig
+from models_genesis_tf.config import (
+    HOW_IT_RUNS,
+    IMAGENET,
+    SCRATCH,
+    FinetuneConfig,
+    weights_path,
+)
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.experiments import run_folder
 from models_genesis_tf.imaging.fingerprints import sha256
@@ -13,7 +19,7 @@ from models_genesis_tf.imaging.volumes import scan_name
 from models_genesis_tf.models.heads import check_width
 from models_genesis_tf.models.pretrained import load_pretrained
 from models_genesis_tf.models.saving import read_metadata
-from models_genesis_tf.models.unet3d import trunk_of
+from models_genesis_tf.models.trunks import trunk_of
 from models_genesis_tf.tasks.base import Case
 from models_genesis_tf.tasks.splits import Split
 
@@ -25,9 +31,9 @@ def describe_weights(config: FinetuneConfig) -> dict | None:
       config: The settings.
 
     Returns:
-      Which weights they are: `name`, `sha256`, and of their pre-training, None where
-      they do not say: `scheme`, `seed`, and `recipe_sha256`, which is the same for runs
-      that differ in their seed alone. None from scratch.
+      Which weights they are: `name`, `sha256`, the network's `dimension`, and of their
+      pre-training, None where they do not say: `scheme`, `seed`, and `recipe_sha256`,
+      which is the same for runs that differ in their seed alone. None from scratch.
 
     Raises:
       InputError: If they cannot be read, or have another width than asked for.
@@ -36,13 +42,20 @@ def describe_weights(config: FinetuneConfig) -> dict | None:
         return None
     model = load_pretrained(config.weights)
     check_width(trunk_of(model), config.base_filters)
-    facts = read_metadata(config.weights) if zipfile.is_zipfile(config.weights) else {}
-    path = Path(config.weights)
+    dimension = len(model.input_shape) - 2
+    if config.dimension not in (None, dimension):
+        raise InputError(
+            f"weights are of a network in --dimension={config.dimension}. "
+            f"Received: --weights={config.weights} of one in {dimension}"
+        )
+    path = weights_path(config.weights)
+    facts = read_metadata(path) if zipfile.is_zipfile(path) else {}
     record = run_folder.read_record(path.parent)
     is_record = {"series", "cube_shape", "settings"} <= record.keys()
     return {
         "name": path.parent.name if is_record else path.stem,
         "sha256": sha256(path),
+        "dimension": dimension,
         "scheme": (facts or {}).get("scheme"),
         "seed": record["settings"]["seed"] if is_record else None,
         "recipe_sha256": _recipe_sha256(record) if is_record else None,
@@ -71,7 +84,9 @@ def check_unchanged(config: FinetuneConfig, weights: dict | None) -> None:
     Raises:
       InputError: If they are other ones.
     """
-    if weights is not None and sha256(config.weights) != weights["sha256"]:
+    if weights is None:
+        return
+    if sha256(weights_path(config.weights)) != weights["sha256"]:
         raise InputError(
             "all trials of a run start from the same weights; --restart begins anew. "
             f"Received: {config.weights}, which has changed"
@@ -89,7 +104,7 @@ def seen_before(config: FinetuneConfig, split: Split) -> list[str]:
       One line for each case (or scan, of places) that validates or tests, or one that
       says that nothing is known.
     """
-    if config.weights == SCRATCH:
+    if config.weights == SCRATCH or config.weights.startswith(IMAGENET):
         return []
     record = run_folder.read_record(Path(config.weights).parent)
     if "series" not in record:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from models_genesis_tf.config import SCRATCH
+from models_genesis_tf.config import IMAGENET, SCRATCH, weights_path
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.experiments.data_folders import PHANTOM
 
@@ -228,10 +228,11 @@ def _check_files(tables: Sequence[Table], known: Sequence[str]) -> None:
     """Looks for what runs will read, which they would miss hours later only."""
     for table in tables:
         for entry in table.flags.get("weights", ()):
-            if entry not in known and not Path(entry).is_file():
+            if entry not in known and not weights_path(entry).is_file():
                 raise InputError(
-                    f"weights are {SCRATCH}, the name of a recipe under [pretrain], or "
-                    f"a file. Received: [{table.title}] weights = {entry}"
+                    f"weights are {SCRATCH}, the name of a recipe under [pretrain], a "
+                    f"file, or {IMAGENET} and a file. "
+                    f"Received: [{table.title}] weights = {entry}"
                 )
         data_dirs = table.flags.get("data_dir", ())
         for entry in data_dirs if table.command == "finetune" else ():
@@ -256,7 +257,7 @@ def _runs_of_task(
     chosen = [
         start
         for entry in axes.pop("weights", (SCRATCH,))
-        for start in starts.get(entry) or [_start_from(Path(entry))]
+        for start in starts.get(entry) or [_start_from(entry)]
     ]
     for suffix, point in _points(axes):
         for start in chosen:
@@ -269,7 +270,10 @@ def _runs_of_task(
             )
 
 
-def _start_from(path: Path) -> _Start:
+def _start_from(weights: str) -> _Start:
+    if weights.startswith(IMAGENET):
+        return _Start(_plain(IMAGENET.rstrip(":")), weights)
+    path = Path(weights)
     # All runs call their weights model.keras; the folder tells them apart.
     own = path.resolve().parent.name if path.name == "model.keras" else path.stem
     return _Start(_plain(own), str(path))

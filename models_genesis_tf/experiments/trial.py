@@ -21,9 +21,11 @@ from models_genesis_tf.models.heads import build_classifier, build_segmenter
 from models_genesis_tf.models.losses import (
     batch_dice_loss,
     cross_entropy,
+    label_cross_entropy,
     segmentation_loss,
 )
 from models_genesis_tf.models.saving import save_model
+from models_genesis_tf.models.trunks import trunk_of
 from models_genesis_tf.pipelines.example_stream import (
     fixed_examples,
     training_examples,
@@ -134,6 +136,7 @@ class Trial:
                 data.input_shape,
                 None if config.weights == SCRATCH else config.weights,
                 data.num_outputs,
+                "sigmoid" if data.task.multi_label else None,
                 base_filters=config.base_filters,
                 bn_momentum=config.bn_momentum,
                 synchronized=self._devices.num_replicas_in_sync > 1,
@@ -146,6 +149,8 @@ class Trial:
         loss = _LOSSES[data.task.kind]
         if config.loss == "dice":
             loss = batch_dice_loss
+        if data.task.multi_label:
+            loss = label_cross_entropy
         return Trainer(
             model,
             optimizer,
@@ -157,19 +162,21 @@ class Trial:
 
     def _metadata(self, trainer: Trainer) -> dict:
         """What prediction needs to know."""
-        data, stem = self._data, trainer.model.get_layer("depth_0_conv")
+        data = self._data
         return {
             "task": self._config.task,
             "kind": data.task.kind,
+            "multi_label": data.task.multi_label,
             "classes": list(data.classes),
             "threshold": THRESHOLD,
             "window": data.preparation.window,
             "spacing": data.preparation.spacing,
             "in_plane_size": data.preparation.in_plane_size,
             "patch_size": list(data.patch_size),
+            "slices_per_case": data.slices_per_case,
             "channels": data.input_shape[-1],
             "modalities": list(data.channels),
-            "base_filters": stem.filters,
+            "base_filters": trunk_of(trainer.model).base_filters,
         }
 
     def _score(self, training: dict) -> dict:

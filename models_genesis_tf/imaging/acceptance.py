@@ -1,9 +1,11 @@
-"""Which windows of a scan become cubes.
+"""Which windows of a scan become cubes, and which of its slices are taken.
 
 `chest_ct` is the rule of the released code, exactly (paper_facts 1.3): a window of a
-chest CT is taken unless it holds too much tissue. `foreground` serves every other scan.
-A rule is three things: where windows may start, which of them are taken, and the share
-of tissue that is written beside each cube.
+chest CT is taken unless it holds too much tissue. A whole slice always holds the body's
+wall, so that the rule of slices of a chest, `chest_slices`, asks for lung instead; no
+rule of theirs is published. `foreground` serves every other scan.
+A rule is four things: how large windows are, where they may start, which of them are
+taken, and the share of tissue that is written beside each cube.
 """
 
 from dataclasses import dataclass
@@ -21,8 +23,8 @@ OFFICIAL_BORDERS = (100, 100, 30)
 LOOK_AHEAD = 3
 MAX_TISSUE_SCORE = 0.15
 MIN_FOREGROUND = 0.2
+MIN_LUNG = 0.2
 _LUNG_HU = (-950.0, -500.0)
-_MIN_LUNG = 0.2
 _AIR_HU = -200.0
 
 
@@ -31,7 +33,9 @@ class Rule:
     """How windows of one scan are chosen.
 
     Attributes:
-      name: "chest_ct", "foreground" or "none".
+      name: "chest_ct", "chest_slices", "foreground" or "none".
+      size: Sides x, y, z of a window in voxels of the scan; of a slice, the scan's own
+        in plane, and 1.
       first: Lowest place x, y, z where a window starts, in voxels; negative where the
         scan is padded.
       last: Highest place, itself allowed.
@@ -41,6 +45,7 @@ class Rule:
     """
 
     name: str
+    size: tuple[int, int, int]
     first: tuple[int, int, int]
     last: tuple[int, int, int]
     threshold: float
@@ -54,7 +59,8 @@ def make_rule(array: np.ndarray, config: CubeConfig, luna16: bool = False) -> Ru
     Args:
       array: `(x, y, z)`, in HU where it is a CT.
       config: `acceptance`, `cube_size`, `min_tissue` and `max_padding` are used.
-      luna16: Whether the scan lies in LUNA16's layout, where "auto" is chest_ct.
+      luna16: Whether the scan lies in LUNA16's layout, where "auto" is chest_ct. For
+        a picture, a scan of one slice, "auto" is none.
 
     Returns:
       The rule.
@@ -64,14 +70,20 @@ def make_rule(array: np.ndarray, config: CubeConfig, luna16: bool = False) -> Ru
     """
     name = config.acceptance
     if name == "auto":
-        name = "chest_ct" if luna16 or _is_chest_ct(array, config) else "foreground"
-    if name == "chest_ct":
+        name = _choose_name(array, config, luna16)
+    if name == "chest_ct" and not config.takes_slices:
         return _chest_rule(array, config)
-    first, last = _anywhere(array.shape, config)
-    sample = windows.sample_voxels(array)
+    size = config.cube_size
+    if config.takes_slices:
+        size = (*array.shape[:2], 1)
+    first, last = _anywhere(array.shape, size, config.max_padding)
+    if name == "chest_ct":
+        least = config.min_tissue or 0.0
+        return Rule("chest_slices", size, first, last, TISSUE_HU, least)
     least = MIN_FOREGROUND if config.min_tissue is None else config.min_tissue
     least = least if name == "foreground" else 0.0
-    return Rule(name, first, last, _otsu_threshold(sample), least)
+    threshold = _otsu_threshold(windows.sample_voxels(array))
+    return Rule(name, size, first, last, threshold, least)
 
 
 def is_ct(array: np.ndarray) -> bool:
@@ -100,6 +112,8 @@ def accepts(rule: Rule, window: np.ndarray, depth: int) -> bool:
     """
     if rule.name == "none":
         return True
+    if rule.name == "chest_slices" and lung_fraction(window) < MIN_LUNG:
+        return False
     if rule.name == "chest_ct":
         score = chest_score(window >= rule.threshold, depth)
         if score > MAX_TISSUE_SCORE * window[:, :, :depth].size:
@@ -139,6 +153,43 @@ def tissue_fraction(rule: Rule, cube: np.ndarray) -> float:
     return np.count_nonzero(cube >= rule.threshold) / cube.size
 
 
+def lung_fraction(array: np.ndarray) -> float:
+    """Share of lung in the middle half in plane of a CT.
+
+    Tables and mattresses, of the same density, do not reach there.
+
+    Args:
+      array: `(x, y, z)` in HU, of a whole scan or slice.
+
+    Returns:
+      A number in [0, 1].
+    """
+    middle = tuple(slice(side // 4, side - side // 4) for side in array.shape[:2])
+    sample = windows.sample_voxels(array[middle])
+    low, high = _LUNG_HU
+    return float(np.mean((sample > low) & (sample < high)))
+
+
+def _choose_name(array: np.ndarray, config: CubeConfig, luna16: bool) -> str:
+    """The rule of one scan under "auto"."""
+    if config.takes_slices and array.shape[2] == 1:
+        return "none"
+    chest = is_ct(array) and lung_fraction(array) >= MIN_LUNG
+    chest = chest and _has_room(array, config)
+    return "chest_ct" if luna16 or chest else "foreground"
+
+
+def _has_room(array: np.ndarray, config: CubeConfig) -> bool:
+    """Says whether a scan is large enough for the rule of a chest."""
+    if config.takes_slices:
+        return True
+    try:
+        _chest_rule(array, config)
+    except InputError:
+        return False
+    return True
+
+
 def _chest_rule(array: np.ndarray, config: CubeConfig) -> Rule:
     shrink = min(1.0, min(array.shape[:2]) / OFFICIAL_IN_PLANE)
     borders = [round(border * shrink) for border in OFFICIAL_BORDERS]
@@ -165,44 +216,25 @@ def _chest_rule(array: np.ndarray, config: CubeConfig) -> Rule:
             f"chest_ct shrink to {borders[0]} and {borders[2]} voxels"
         )
     least = config.min_tissue or 0.0
-    return Rule("chest_ct", tuple(borders), last, TISSUE_HU, least, notice)
+    size = config.cube_size
+    return Rule("chest_ct", size, tuple(borders), last, TISSUE_HU, least, notice)
 
 
 def _anywhere(
-    shape: tuple[int, ...], config: CubeConfig
+    shape: tuple[int, ...], size: tuple[int, int, int], max_padding: float
 ) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
     """First and last starts without borders; a short side is padded evenly."""
     first, last = [], []
-    for axis, side, cube in zip("xyz", shape, config.cube_size, strict=True):
-        if cube > config.max_padding * side:
+    for axis, side, cube in zip("xyz", shape, size, strict=True):
+        if cube > max_padding * side:
             raise InputError(
-                f"a scan is padded up to {config.max_padding:g} times its size; it "
+                f"a scan is padded up to {max_padding:g} times its size; it "
                 f"has {side} voxels along {axis}. Received: a cube's side of {cube}"
             )
         room = side - cube
         first.append(min(0, -(-room // 2)))
         last.append(max(room, first[-1]))
     return tuple(first), tuple(last)
-
-
-def _is_chest_ct(array: np.ndarray, config: CubeConfig) -> bool:
-    """A CT with lungs that is large enough for the official rule.
-
-    Lungs fill a good share of the middle half in plane, where tables and mattresses,
-    of the same density, do not reach.
-    """
-    if not is_ct(array):
-        return False
-    middle = tuple(slice(side // 4, side - side // 4) for side in array.shape[:2])
-    sample = windows.sample_voxels(array[middle])
-    low, high = _LUNG_HU
-    if np.mean((sample > low) & (sample < high)) < _MIN_LUNG:
-        return False
-    try:
-        _chest_rule(array, config)
-    except InputError:
-        return False
-    return True
 
 
 def _otsu_threshold(sample: np.ndarray) -> float:

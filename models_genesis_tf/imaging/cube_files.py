@@ -6,6 +6,7 @@ Files are those that `fold_writer` writes; those of the official generator
 
 import csv
 import hashlib
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,16 +16,21 @@ import numpy as np
 
 from models_genesis_tf.errors import InputError
 
+SETTINGS = "cubes.json"  # beside the cubes: what they were cut with
 _NAME = re.compile(
     r"bat_(?P<count>\d+)_(?:s_)?(?P<size>\d+x\d+x\d+)_(?P<fold>\d+)\.npy"
 )
 _BIDS = re.compile(r"sub-[a-zA-Z0-9]+")
 _GROUPING = re.compile(
-    r"(.*[ _-])?(subset|fold|batch|part|split)[ _-]?\d+|(task|dataset)\d+_.*", re.I
+    r"(.*[ _-])?(subset|fold|batch|part|split|images)[ _-]?\d+|(task|dataset)\d+_.*",
+    re.I,
 )
 _MODALITY = re.compile(
     r"[_-](t1|t1c|t1ce|t1gd|t1n|t1w|t2|t2f|t2w|flair|pd|adc|dwi|mr|mri|ct|pet)$", re.I
 )
+_PICTURE = re.compile(r"\.(png|jpe?g|dcm)$", re.I)
+# Of "case_0007_0001" a channel; of "00000013_005", an X-ray of the NIH, a visit.
+_NUMBER = re.compile(r"(?<=\d)_\d{4}$|(?<=^\d{8})_\d{3}$")
 _MAX_CHANNELS = 4
 
 
@@ -44,14 +50,15 @@ def patient_of(source: str) -> str:
     """Guesses the patient from a scan's name, so that no patient is in two parts.
 
     Args:
-      source: Path of the scan relative to its data folder, without suffix.
+      source: Path of the scan relative to its data folder; a scan's is without suffix,
+        a picture's with it.
 
     Returns:
       A subject's folder of BIDS, else the first folder with a digit in its name
-      (subset0, fold_1, Training Batch 2, Task04_Hippocampus and the like apart);
-      without one the scan's own name up to `_ses-`, a modality or a channel number:
-      "sub-01_ses-2_T1w" is "sub-01", "case_0007_0001" and "case_0007_t1" are
-      "case_0007".
+      (subset0, fold_1, Training Batch 2, images_001, Task04_Hippocampus and the like
+      apart); without one the scan's own name up to `_ses-`, a modality, the number of a
+      channel or of a visit: "sub-01_ses-2_T1w" is "sub-01", "case_0007_0001" and
+      "case_0007_t1" are "case_0007", "00000013_005.png" is "00000013".
     """
     *folders, name = source.split("/")
     for folder in folders:
@@ -63,7 +70,7 @@ def patient_of(source: str) -> str:
     bids = _BIDS.match(name)
     if bids:
         return bids.group()
-    return re.sub(r"(?<=\d)_\d{4}$", "", _MODALITY.sub("", name))
+    return _NUMBER.sub("", _MODALITY.sub("", _PICTURE.sub("", name)))
 
 
 def patients_of(sources: Iterable[str]) -> dict[str, str]:
@@ -99,6 +106,8 @@ class CubeSet:
       has_provenance: Whether every file has its csv.
     """
 
+    WHAT = "cube"
+
     files: tuple[Path, ...]
     arrays: tuple[np.ndarray, ...]
     sources: np.ndarray
@@ -112,18 +121,43 @@ class CubeSet:
 
     def __getitem__(self, index: int) -> np.ndarray:
         """Copies cube `index` out of its file: float32 `(x, y, z, channel)`."""
+        return np.array(self.stored(index), np.float32, order="C")
+
+    def stored(self, index: int) -> np.ndarray:
+        """Finds a cube without reading it.
+
+        Args:
+          index: Its position in the set.
+
+        Returns:
+          A view `(x, y, z, channel)` of its file, in the stored type.
+
+        Raises:
+          IndexError: If there is no such cube.
+        """
         if not 0 <= index < len(self):
             raise IndexError(index)
         for array in self.arrays:
             if index < len(array):
-                return _channels_last(np.array(array[index], np.float32))
+                return _channels_last(array[index])
             index -= len(array)
         raise IndexError(index)
+
+    def describe(self, index: int) -> str:
+        """Says which cube stands at a position.
+
+        Args:
+          index: Its position in the set.
+
+        Returns:
+          For instance "cube 7 of patient3/ct".
+        """
+        return f"cube {index} of {self.sources[index]}"
 
     @property
     def cube_shape(self) -> tuple[int, ...]:
         """Shape `(x, y, z, channel)` of every cube."""
-        return self[0].shape
+        return self.stored(0).shape
 
 
 def cubes_per_volume_of(path: Path) -> int:
@@ -149,6 +183,21 @@ def sources_of(path: Path) -> set[str]:
     """
     with path.with_suffix(".csv").open(newline="", encoding="utf-8") as stream:
         return {row["source"] for row in csv.DictReader(stream)}
+
+
+def window_of(path: Path) -> str | None:
+    """Reads which intensities of the scans became a file's cubes.
+
+    Args:
+      path: A cube file.
+
+    Returns:
+      The value of --window that it was cut with, or None where nothing tells.
+    """
+    settings = path.with_name(SETTINGS)
+    if not settings.is_file():
+        return None
+    return json.loads(settings.read_text(encoding="utf-8")).get("window")
 
 
 def is_cube_folder(folder: str | Path) -> bool:
@@ -241,7 +290,7 @@ def _channels_last(cube: np.ndarray) -> np.ndarray:
     if cube.ndim == 3:
         return cube[..., np.newaxis]
     if cube.shape[0] <= _MAX_CHANNELS < cube.shape[-1]:
-        return np.ascontiguousarray(np.moveaxis(cube, 0, -1))
+        return np.moveaxis(cube, 0, -1)
     return cube
 
 

@@ -1,4 +1,4 @@
-"""Drawing cubes from one scan."""
+"""Drawing cubes, or axial slices, from one scan."""
 
 import math
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from models_genesis_tf.config import CubeConfig
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.imaging import acceptance, windows
 from models_genesis_tf.imaging.cube_files import stable_hash
+from models_genesis_tf.imaging.interpolation import resize_smoothly
 from models_genesis_tf.imaging.volumes import Volume
 
 TRIES_PER_CUBE = 50  # the released code gives up after 50 draws per cube wanted
@@ -20,11 +21,11 @@ class Sample:
     """The cubes of one scan and where they come from.
 
     Attributes:
-      cubes: float32 `(n, x, y, z)` in [0, 1].
+      cubes: float32 `(n, x, y, z)` in [0, 1]; a slice is a cube with z = 1.
       starts: int `(n, 3)`, place of each cube's first voxel in the scan's LPS grid (the
         resampled one, if resampled); negative where it was padded.
       tissue: float `(n,)`, share of tissue in each, in [0, 1].
-      spacing: Of the grid, mm.
+      spacing: Of the cubes' voxels, mm.
       rule: Name of the rule of acceptance.
       window: Name of the intensity window.
       notice: What the user should know about this scan, or "".
@@ -55,7 +56,7 @@ def sample_rng(seed: int, source: str) -> np.random.Generator:
 def sample_cubes(
     volume: Volume, config: CubeConfig, source: str, luna16: bool = False
 ) -> Sample:
-    """Draws cubes from a scan; only what is cropped is windowed.
+    """Draws cubes or slices from a scan; only what is cropped is windowed.
 
     Args:
       volume: The scan, already resampled where that is wanted.
@@ -82,15 +83,13 @@ def sample_cubes(
             f"no window was accepted in {TRIES_PER_CUBE * config.cubes_per_volume} "
             f"draws. Received: acceptance={rule.name}, min_tissue={rule.min_tissue:g}"
         )
-    cubes = [
-        windows.scale_to_unit(crop(array, start, config.cube_size, low), low, high)
-        for start in starts
-    ]
+    size = config.cube_size
+    steps = zip(volume.spacing, rule.size, size, strict=True)
     return Sample(
-        np.stack(cubes),
+        np.stack([cut(array, rule, start, size, (low, high)) for start in starts]),
         np.array(starts),
         np.array(tissue),
-        volume.spacing,
+        tuple(step * (side / new) for step, side, new in steps),
         rule.name,
         window.name,
         rule.notice,
@@ -112,23 +111,45 @@ def choose_window(
     """
     if config.window != "auto":
         return windows.parse_window(config.window)
-    hounsfield = rule.name == "chest_ct" or acceptance.is_ct(array)
+    hounsfield = rule.name.startswith("chest") or acceptance.is_ct(array)
     return windows.WINDOWS["ct" if hounsfield else "percentile"]
 
 
-def looked_at_size(
-    rule: acceptance.Rule, cube_size: tuple[int, int, int]
-) -> tuple[int, int, int]:
+def cut(
+    array: np.ndarray,
+    rule: acceptance.Rule,
+    start: tuple[int, int, int],
+    size: tuple[int, int, int],
+    bounds: tuple[float, float],
+) -> np.ndarray:
+    """Cuts a cube, or a slice that is resized, and windows it.
+
+    Args:
+      array: `(x, y, z)` in the scan's units.
+      rule: The scan's rule of acceptance.
+      start: First voxel x, y, z; beyond the scan there is the lower bound.
+      size: Sides x, y, z of the result.
+      bounds: What becomes 0 and what becomes 1, in the scan's units.
+
+    Returns:
+      float32 `(x, y, z)` in [0, 1].
+    """
+    window = crop(array, start, rule.size, bounds[0])
+    if window.shape != tuple(size):
+        window = resize_smoothly(window, size, np.divide(rule.size, size))
+    return windows.scale_to_unit(window, *bounds)
+
+
+def looked_at_size(rule: acceptance.Rule) -> tuple[int, int, int]:
     """Sides of the window that a rule judges: chest_ct looks one slice ahead.
 
     Args:
       rule: The scan's rule of acceptance.
-      cube_size: Sides of a cube in voxels.
 
     Returns:
       Sides x, y, z in voxels.
     """
-    size_x, size_y, depth = cube_size
+    size_x, size_y, depth = rule.size
     return size_x, size_y, depth + (rule.name == "chest_ct")
 
 
@@ -161,15 +182,15 @@ def draw_starts(
     Args:
       array: `(x, y, z)` in the scan's units.
       rule: The scan's rule of acceptance.
-      config: `cube_size` and `cubes_per_volume` are used.
+      config: `cubes_per_volume` is used.
       rng: Generator to draw from.
       fill: Intensity of voxels beyond the scan.
 
     Returns:
       The accepted places, each once, and the share of tissue in each window.
     """
-    depth = config.cube_size[2]
-    looked_at = looked_at_size(rule, config.cube_size)
+    depth = rule.size[2]
+    looked_at = looked_at_size(rule)
     num_places = np.prod(np.subtract(rule.last, rule.first) + 1)
     starts: dict[tuple[int, int, int], float] = {}
     tried = set()

@@ -1,7 +1,8 @@
 """What lies below a folder, in an order that does not depend on the file system."""
 
+import fnmatch
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 
@@ -24,6 +25,24 @@ def walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
         seen.add(place)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield Path(parent), sorted(name for name in names if not name.startswith("."))
+
+
+def is_chosen(name: str, include: Sequence[str], exclude: Sequence[str]) -> bool:
+    """Says whether globs take a name.
+
+    Args:
+      name: Of a file or folder.
+      include: Globs of which one has to fit; empty takes all names.
+      exclude: Globs of which none may fit.
+
+    Returns:
+      True if they take it.
+    """
+
+    def fits(patterns: Sequence[str]) -> bool:
+        return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+    return (not include or fits(include)) and not fits(exclude)
 
 
 def files_below(folder: Path) -> list[Path]:

@@ -19,12 +19,14 @@ def plane_slice(cube: np.ndarray, plane: str) -> np.ndarray:
     """Cuts the middle slice of a cube, oriented for display with row 0 on top.
 
     Args:
-      cube: `(x, y, z)`, any dtype, in LPS order.
+      cube: `(x, y, z)`, any dtype, in LPS order; or `(x, y)`, an axial slice itself.
       plane: One of `PLANES`.
 
     Returns:
       2D array `(row, column)`.
     """
+    if cube.ndim == 2:
+        return cube.T
     x, y, z = (side // 2 for side in cube.shape)
     if plane == "axial":
         return cube[:, :, z].T
@@ -73,7 +75,7 @@ def save_restoration_panel(
 
     Args:
       path: PNG file to write.
-      original: `(x, y, z)` float in [0, 1].
+      original: `(x, y, z)` float in [0, 1], or a slice `(x, y)`, which is one row.
       deformed: The same shape; the network's input.
       restored: The same shape; the network's output. None leaves its column out.
     """
@@ -84,13 +86,16 @@ def save_restoration_panel(
     if restored is not None:
         error = _squared_error(restored, original)
         columns[f"restored (MSE {error:.4f})"] = restored
-    shapes = [plane_slice(original, plane).shape for plane in PLANES]
+    planes = PLANES if original.ndim == 3 else PLANES[:1]
+    shapes = [plane_slice(original, plane).shape for plane in planes]
     heights = [rows / columns for rows, columns in shapes]
     size = (2.5 * len(columns), 0.5 + 2.5 * sum(heights))
     figure = Figure(figsize=size, layout="constrained")
-    grid = figure.subplots(3, len(columns), height_ratios=heights)
+    grid = figure.subplots(
+        len(planes), len(columns), height_ratios=heights, squeeze=False
+    )
     for column, (title, cube) in enumerate(columns.items()):
-        for row, plane in enumerate(PLANES):
+        for row, plane in enumerate(planes):
             axes = grid[row, column]
             draw_slice(axes, plane_slice(cube, plane), title if row == 0 else "")
             if column == 0:
@@ -108,7 +113,7 @@ def save_overview_panel(
 
     Args:
       path: PNG file to write.
-      originals: Cubes `(x, y, z)` in [0, 1], a column each.
+      originals: Cubes `(x, y, z)` or slices `(x, y)` in [0, 1], a column each.
       deformed: Their deformed forms.
       restored: What the network made of those.
     """
@@ -127,7 +132,7 @@ def montage(rows: list[list[np.ndarray]]) -> np.ndarray:
     """Puts the axial slices of cubes side by side.
 
     Args:
-      rows: Lists of cubes `(x, y, z)` in [0, 1], all of one shape.
+      rows: Lists of cubes `(x, y, z)` or slices `(x, y)` in [0, 1], all of one shape.
 
     Returns:
       2D array `(row, column)`.

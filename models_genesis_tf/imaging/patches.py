@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import ndimage
 
+from models_genesis_tf.errors import InputError
+
 
 def draw_patch_start(
     shape: Sequence[int],
@@ -50,6 +52,26 @@ def centre_patch_start(
     return tuple(
         (side - length) // 2 for side, length in zip(shape, patch_size, strict=True)
     )
+
+
+def slices_around(count: int) -> range:
+    """Lists the slices on both sides of a middle one.
+
+    Args:
+      count: How many there are, odd.
+
+    Returns:
+      How many slices above the middle each lies.
+
+    Raises:
+      InputError: If the count is not odd.
+    """
+    if count < 1 or count % 2 == 0:
+        raise InputError(
+            "slices around a middle one are an odd number. "
+            f"Received: slices_per_case={count}"
+        )
+    return range(-(count // 2), count // 2 + 1)
 
 
 def cut_patch(

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 from scipy import ndimage
 
+from models_genesis_tf.imaging.interpolation import resize_smoothly
 from models_genesis_tf.imaging.volumes import Volume
 
 
@@ -14,7 +15,8 @@ def resample_volume(
     """Resamples a scan onto a grid of another spacing over the same extent.
 
     The voxel edges of both grids span the same box, as far as a whole number of
-    voxels allows.
+    voxels allows. A scan is not smoothed before; a picture of one slice, whose pixels
+    mostly become several times as large, is.
 
     Args:
       volume: The scan.
@@ -35,14 +37,17 @@ def resample_volume(
     # Centre of new voxel k in old voxels: (k + 1/2) new / old - 1/2.
     scale = new / old
     offset = 0.5 * scale - 0.5
-    array = ndimage.affine_transform(
-        volume.array.astype(np.float32),
-        scale,
-        offset,
-        output_shape=tuple(new_sides),
-        order=order,
-        mode="nearest",
-    )
+    if order == 1 and volume.array.shape[2] == 1:
+        array = resize_smoothly(volume.array, new_sides, scale)
+    else:
+        array = ndimage.affine_transform(
+            volume.array.astype(np.float32),
+            scale,
+            offset,
+            output_shape=tuple(new_sides),
+            order=order,
+            mode="nearest",
+        )
     direction = np.array(volume.direction).reshape(3, 3)
     origin = np.array(volume.origin) + direction @ (offset * old)
     return dataclasses.replace(

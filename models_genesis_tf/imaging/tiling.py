@@ -15,7 +15,7 @@ import numpy as np
 
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.imaging.cube_sampling import crop
-from models_genesis_tf.imaging.interpolation import interpolate
+from models_genesis_tf.imaging.interpolation import interpolate, resize_smoothly
 
 BLENDINGS = ("gaussian", "constant")
 
@@ -208,7 +208,9 @@ def predict_resampled(
     if np.allclose(scale, 1, rtol=1e-4):  # as resample_volume does
         return predict_tiled(volume, predict, tiling, num_outputs)
     target_sides = np.maximum(1, np.round(sides / scale)).astype(int)
-    resampled = interpolate(volume, target_sides, scale)
+    is_picture = len(sides) == 3 and sides[2] == 1
+    resample = resize_smoothly if is_picture else interpolate
+    resampled = resample(volume, target_sides, scale)
     outputs = predict_tiled(resampled, predict, tiling, num_outputs)
     return interpolate(outputs, sides, 1 / scale)
 

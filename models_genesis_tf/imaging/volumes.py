@@ -5,7 +5,6 @@ scans: x runs to the patient's left, y to the back (posterior), z to the head.
 Arrays are views of what SimpleITK read; nothing is copied.
 """
 
-import fnmatch
 import os
 import shutil
 import tempfile
@@ -18,7 +17,7 @@ import SimpleITK as sitk
 
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.imaging import completeness, dicom
-from models_genesis_tf.imaging.folders import walk
+from models_genesis_tf.imaging.folders import is_chosen, walk
 
 _READERS = {
     ".nii.gz": "NiftiImageIO",
@@ -96,7 +95,7 @@ def list_scans(
         found += [parent / name for name in names if name.lower().endswith(SUFFIXES)]
         if dicom.is_dicom_folder(parent):
             found.append(parent)
-    return sorted(path for path in found if _chosen(path.name, include, exclude))
+    return sorted(path for path in found if is_chosen(path.name, include, exclude))
 
 
 def scan_name(path: str | Path) -> str:
@@ -264,13 +263,6 @@ def write_volume(path: str | Path, array: np.ndarray, like: Volume) -> None:
 def _suffix(name: str) -> str:
     """The known suffix that a name ends with, in lower case, or nothing."""
     return next((end for end in SUFFIXES if name.lower().endswith(end)), "")
-
-
-def _chosen(name: str, include: Sequence[str], exclude: Sequence[str]) -> bool:
-    def fits(patterns: Sequence[str]) -> bool:
-        return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
-
-    return (not include or fits(include)) and not fits(exclude)
 
 
 def _read_image(path: Path) -> sitk.Image:

@@ -2,7 +2,8 @@
 
 Classification: global average pooling of depth_7_relu, dense 1024 with ReLU, dense n.
 Segmentation: a 1x1x1 convolution of depth_13_relu (paper_facts 3.2). One class has a
-sigmoid, more have a softmax. The constructors are in the style of `keras.applications`.
+sigmoid, more have a softmax. Networks of images have the same heads on what their
+encoder and decoder end in. The constructors are in the style of `keras.applications`.
 """
 
 import dataclasses
@@ -13,34 +14,23 @@ import keras
 from keras import layers
 
 from models_genesis_tf.errors import InputError
-from models_genesis_tf.models.official import DEFAULT_SIDES
-from models_genesis_tf.models.pretrained import load_pretrained
-from models_genesis_tf.models.unet3d import (
-    ENCODER_DEPTHS,
-    MOVING_STATISTICS,
-    NUM_DEPTHS,
-    RESTORATION,
-    Trunk,
-    cube_input,
-    trunk_of,
-)
+from models_genesis_tf.models.blocks import RESTORATION, convolve_points
+from models_genesis_tf.models.pretrained import read_pretrained
+from models_genesis_tf.models.trunks import AnyTrunk, default_trunk
 from models_genesis_tf.models.weights import transfer_weights
 
 CLASSIFIER_LAYERS = ("classifier_hidden", "classifier_logits")
 SEGMENTER_LAYERS = ("segmenter_conv",)
-POOLINGS = {"avg": layers.GlobalAveragePooling3D, "max": layers.GlobalMaxPooling3D}
+POOLINGS = {
+    "avg": {2: layers.GlobalAveragePooling2D, 3: layers.GlobalAveragePooling3D},
+    "max": {2: layers.GlobalMaxPooling2D, 3: layers.GlobalMaxPooling3D},
+}
 _HIDDEN_UNITS = 1024
-_DEFAULT_SHAPE = (*DEFAULT_SIDES, 1)
 _HEADS = (RESTORATION, *CLASSIFIER_LAYERS, *SEGMENTER_LAYERS)
-_DECODER = tuple(
-    f"depth_{depth}_{kind}"
-    for depth in range(ENCODER_DEPTHS, NUM_DEPTHS)
-    for kind in ("conv", "bn")
-) + tuple(f"upsampling_{level}" for level in range(3))
 
 
 def build_encoder(
-    input_shape: tuple[int, int, int, int] | None = None,
+    input_shape: tuple[int, ...] | None = None,
     weights: str | Path | None = None,
     pooling: str | None = None,
     base_filters: int | None = None,
@@ -51,19 +41,24 @@ def build_encoder(
     """Builds the encoder, for features.
 
     Args:
-      input_shape: (x, y, z, channel), sides multiples of 8; None takes that of the
-        weights, or (64, 64, 32, 1).
-      weights: File that `load_pretrained` reads; None leaves random weights.
+      input_shape: (x, y, z, channel), sides multiples of 8, for cubes; (x, y, channel),
+        sides multiples of 32, for images; None takes that of the weights, or
+        (64, 64, 32, 1).
+      weights: What `read_pretrained` reads: a file, or "imagenet:" and a file; None
+        leaves random weights.
       pooling: "avg" or "max" over each feature; None keeps the maps.
-      base_filters: Width; None takes that of the weights, or 32.
+      base_filters: Width; None takes that of the weights, or 32 for cubes and 64 for
+        images.
       stem: Channel policy, see `transfer_weights`.
       verbose: Whether to print what became of every tensor.
-      **trunk: Other fields of `Trunk`. Upsampling, what batch normalisation looks at
-        and its epsilon follow the weights unless they are given.
+      **trunk: Other fields of `Trunk` or `Trunk2D`. Upsampling, what batch
+        normalisation looks at, its epsilon and the scaling of the input follow the
+        weights unless they are given.
 
     Returns:
       A model from (batch, x, y, z, channel) to features (batch, x / 8, y / 8, z / 8,
-      16 * base_filters), or (batch, 16 * base_filters) if they are pooled.
+      16 * base_filters), or from (batch, x, y, channel) to (batch, x / 32, y / 32,
+      8 * base_filters); pooled ones have no sides.
 
     Raises:
       InputError: If the weights cannot be read or do not fit, or an argument has no
@@ -76,13 +71,14 @@ def build_encoder(
     start = _Start(weights, input_shape, base_filters, trunk)
     features, _ = start.trunk.encode(start.inputs)
     if pooling:
-        features = POOLINGS[pooling](dtype=start.trunk.dtype, name="pooling")(features)
+        features = _pool(features, pooling, start.trunk)
     model = keras.Model(start.inputs, features, name="encoder")
-    return start.fill(model, (), (*_DECODER, *_HEADS), stem, verbose)
+    unused = (*start.trunk.decoder_layers, *_HEADS)
+    return start.fill(model, (), unused, stem, verbose)
 
 
 def build_classifier(
-    input_shape: tuple[int, int, int, int] | None = None,
+    input_shape: tuple[int, ...] | None = None,
     weights: str | Path | None = None,
     num_classes: int = 1,
     classifier_activation: str | None = None,
@@ -98,14 +94,15 @@ def build_classifier(
       weights: See `build_encoder`.
       num_classes: Outputs; 1 for two classes by one probability.
       classifier_activation: Name of a Keras activation; None is sigmoid for one output
-        and softmax for more, "linear" gives logits.
+        and softmax for more; "sigmoid" is for classes that do not exclude each other,
+        "linear" gives logits.
       base_filters: See `build_encoder`.
       stem: See `build_encoder`.
       verbose: See `build_encoder`.
       **trunk: See `build_encoder`.
 
     Returns:
-      A model from (batch, x, y, z, channel) to float32 (batch, num_classes).
+      A model from (batch, *input_shape) to float32 (batch, num_classes).
 
     Raises:
       InputError: As `build_encoder`.
@@ -113,17 +110,18 @@ def build_classifier(
     start = _Start(weights, input_shape, base_filters, trunk)
     policy = start.trunk.dtype
     x, _ = start.trunk.encode(start.inputs)
-    x = layers.GlobalAveragePooling3D(dtype=policy, name="pooling")(x)
+    x = _pool(x, "avg", start.trunk)
     hidden, logits = CLASSIFIER_LAYERS
     x = layers.Dense(_HIDDEN_UNITS, "relu", dtype=policy, name=hidden)(x)
     x = layers.Dense(_check_classes(num_classes), dtype=policy, name=logits)(x)
     outputs = _activate(x, classifier_activation, "classification")
     model = keras.Model(start.inputs, outputs, name="classifier")
-    return start.fill(model, CLASSIFIER_LAYERS, (*_DECODER, *_HEADS), stem, verbose)
+    unused = (*start.trunk.decoder_layers, *_HEADS)
+    return start.fill(model, CLASSIFIER_LAYERS, unused, stem, verbose)
 
 
 def build_segmenter(
-    input_shape: tuple[int, int, int, int] | None = None,
+    input_shape: tuple[int, ...] | None = None,
     weights: str | Path | None = None,
     num_classes: int = 1,
     classifier_activation: str | None = None,
@@ -134,11 +132,13 @@ def build_segmenter(
 ) -> keras.Model:
     """Builds the encoder-decoder with a segmenter, whose head is new.
 
+    So is its decoder where the weights are those of ImageNet, which have none.
+
     Args:
       input_shape: See `build_encoder`.
       weights: See `build_encoder`.
-      num_classes: Outputs of each voxel; 1 for foreground and background by one
-        probability.
+      num_classes: Outputs of each pixel or voxel; 1 for foreground and background by
+        one probability.
       classifier_activation: See `build_classifier`.
       base_filters: See `build_encoder`.
       stem: See `build_encoder`.
@@ -146,7 +146,8 @@ def build_segmenter(
       **trunk: See `build_encoder`.
 
     Returns:
-      A model from (batch, x, y, z, channel) to float32 (batch, x, y, z, num_classes).
+      A model from (batch, *input_shape) to float32 of the same size with num_classes
+      channels.
 
     Raises:
       InputError: As `build_encoder`.
@@ -154,38 +155,47 @@ def build_segmenter(
     start = _Start(weights, input_shape, base_filters, trunk)
     x = start.trunk.decode(*start.trunk.encode(start.inputs))
     (convolution,) = SEGMENTER_LAYERS
-    x = layers.Conv3D(
-        _check_classes(num_classes), 1, dtype=start.trunk.dtype, name=convolution
-    )(x)
+    x = convolve_points(x, _check_classes(num_classes), start.trunk.dtype, convolution)
     outputs = _activate(x, classifier_activation, "segmentation")
     model = keras.Model(start.inputs, outputs, name="segmenter")
-    return start.fill(model, SEGMENTER_LAYERS, _HEADS, stem, verbose)
+    new = (*SEGMENTER_LAYERS, *start.missing_layers)
+    return start.fill(model, new, _HEADS, stem, verbose)
 
 
 class _Start:
-    """What a network starts from: the weights' model, the trunk and the input."""
+    """What a network starts from: the weights, the trunk and the input."""
 
     def __init__(
         self,
         weights: str | Path | None,
-        input_shape: tuple[int, int, int, int] | None,
+        input_shape: tuple[int, ...] | None,
         base_filters: int | None,
         options: dict,
     ):
-        self._source = None if weights is None else load_pretrained(weights)
-        found = Trunk() if self._source is None else trunk_of(self._source)
-        if self._source is not None:
+        self._source = None if weights is None else read_pretrained(weights)
+        if self._source is None:
+            found = default_trunk(input_shape)
+            shape = found.default_shape
+        else:
+            found = self._source.trunk
+            shape = self._source.model.input_shape[1:]
             check_width(found, base_filters)
-        shape = _DEFAULT_SHAPE if self._source is None else self._source.input_shape[1:]
+            _check_dimension(found, input_shape, weights)
         found = dataclasses.replace(
             found,
             base_filters=base_filters or found.base_filters,
             # How a network trains is not a matter of its weights.
-            bn_momentum=Trunk.bn_momentum,
-            synchronized=Trunk.synchronized,
+            bn_momentum=type(found).bn_momentum,
+            synchronized=type(found).synchronized,
         )
         self.trunk = dataclasses.replace(found, **options)
-        self.inputs = cube_input(self.trunk, input_shape or shape)
+        self.inputs = self.trunk.inputs(input_shape or shape)
+
+    @property
+    def missing_layers(self) -> tuple[str, ...]:
+        """Layers that weights of this kind never have."""
+        encoder_alone = self._source is not None and self._source.from_imagenet
+        return self.trunk.decoder_layers if encoder_alone else ()
 
     def fill(
         self,
@@ -197,15 +207,16 @@ class _Start:
     ) -> keras.Model:
         """Copies the weights, if there are any, into a model on this trunk."""
         if self._source is not None:
-            if self.trunk.bn_statistics == "batch":
-                unused = (*unused, *MOVING_STATISTICS)
-            report = transfer_weights(self._source, model, new, unused, stem)
+            unused = (*unused, *self.trunk.spare_tensors)
+            report = transfer_weights(self._source.model, model, new, unused, stem)
+            left = (*report.unused, *self._source.unused)
+            report = dataclasses.replace(report, unused=left)
             if verbose:
                 print(report.table(), flush=True)
         return model
 
 
-def check_width(trunk: Trunk, base_filters: int | None) -> None:
+def check_width(trunk: AnyTrunk, base_filters: int | None) -> None:
     """Checks that the width asked for is that of the weights.
 
     Args:
@@ -220,6 +231,23 @@ def check_width(trunk: Trunk, base_filters: int | None) -> None:
             f"base_filters is that of the weights, {trunk.base_filters}. "
             f"Received: base_filters={base_filters}"
         )
+
+
+def _check_dimension(
+    trunk: AnyTrunk, input_shape: tuple[int, ...] | None, weights: str | Path
+) -> None:
+    """Refuses weights of cubes for images, and the other way round."""
+    if input_shape is not None and len(input_shape) != trunk.dimension + 1:
+        raise InputError(
+            "weights and input_shape have the same dimension. Received: "
+            f"{weights}, of a {trunk.dimension}D network, for "
+            f"input_shape={tuple(input_shape)}"
+        )
+
+
+def _pool(features, pooling: str, trunk: AnyTrunk):
+    pool = POOLINGS[pooling][trunk.dimension]
+    return pool(dtype=trunk.dtype, name="pooling")(features)
 
 
 def _check_classes(num_classes: int) -> int:

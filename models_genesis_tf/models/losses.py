@@ -4,10 +4,10 @@ from keras import ops
 
 
 def mean_squared_error(original, restored):
-    """Mean squared error of each cube.
+    """Mean squared error of each cube or image.
 
     Args:
-      original: (batch, x, y, z, channel), the target.
+      original: (batch, x, y, z, channel) or (batch, x, y, channel), the target.
       restored: The same shape.
 
     Returns:
@@ -32,6 +32,22 @@ def cross_entropy(target, probabilities):
       [1e-7, 1 - 1e-7].
     """
     return _cross_entropy(*_by_class(target, probabilities))
+
+
+def label_cross_entropy(target, probabilities):
+    """Cross-entropy of each example where each of several labels may hold or not.
+
+    Args:
+      target: (batch, labels), 1 where a label holds, else 0.
+      probabilities: (batch, labels) in [0, 1], as sigmoid gives them.
+
+    Returns:
+      float32 (batch,), the mean over the labels, in nats.
+    """
+    truth = ops.cast(target, "float32")
+    probabilities = ops.cast(probabilities, "float32")
+    by_class = (ops.stack([1 - one, one], axis=-1) for one in (truth, probabilities))
+    return ops.mean(_cross_entropy(*by_class), axis=-1)
 
 
 def segmentation_loss(target, probabilities):

@@ -15,17 +15,13 @@ import keras
 import numpy as np
 
 from models_genesis_tf.errors import InputError
+from models_genesis_tf.models.blocks import RESTORATION, build_restorer
 from models_genesis_tf.models.hdf5_files import is_hdf5_file, read_keras2_tensors
 from models_genesis_tf.models.torch_files import is_torch_file, read_state_dict
-from models_genesis_tf.models.unet3d import (
-    MOVING_STATISTICS,
-    RESTORATION,
-    Trunk,
-    build_restorer,
-)
+from models_genesis_tf.models.torch_layers import rename_tensors
+from models_genesis_tf.models.unet3d import Trunk
 from models_genesis_tf.models.weights import TransferReport, transfer_weights
 
-DEFAULT_SIDES = (64, 64, 32)
 _STEM = "depth_0_conv/kernel"
 # PyTorch's blocks in the order of their depths; each has two convolutions.
 _TORCH_BLOCKS = {
@@ -47,15 +43,6 @@ _TORCH_LAYERS = {
     "up_tr128.up_conv": "upsampling_1",
     "up_tr64.up_conv": "upsampling_0",
     "out_tr.final_conv": RESTORATION,
-}
-_TORCH_VARIABLES = {
-    "bn": {
-        "weight": "gamma",
-        "bias": "beta",
-        "running_mean": "moving_mean",
-        "running_var": "moving_variance",
-    },
-    "conv": {"weight": "kernel", "bias": "bias"},
 }
 _TORCH_EPSILON = 1e-5
 
@@ -156,28 +143,20 @@ def from_torch(tensors: Mapping[str, np.ndarray]) -> OfficialWeights:
     Raises:
       InputError: If the first convolution is not there.
     """
-    converted, counters = {}, []
-    for name, array in tensors.items():
-        module, _, variable = name.rpartition(".")
-        layer = _TORCH_LAYERS.get(module, module)
-        kind = "bn" if layer.endswith("_bn") else "conv"
-        ours = f"{layer}/{_TORCH_VARIABLES[kind].get(variable, variable)}"
-        if variable == "num_batches_tracked":
-            counters.append(ours)
-        converted[ours] = array.transpose(2, 3, 4, 1, 0) if array.ndim == 5 else array
+    converted, counters = rename_tensors(tensors, _TORCH_LAYERS)
     trunk = Trunk(
         base_filters=_base_filters(converted),
         upsampling="transposed",
         bn_statistics="batch",
         bn_epsilon=_TORCH_EPSILON,
     )
-    return OfficialWeights("torch", converted, trunk, tuple(counters))
+    return OfficialWeights("torch", converted, trunk, counters)
 
 
 def build_official(
     weights: OfficialWeights,
     trunk: Trunk | None = None,
-    sides: tuple[int, int, int] = DEFAULT_SIDES,
+    sides: tuple[int, int, int] = Trunk.default_shape[:-1],
 ) -> tuple[keras.Model, TransferReport]:
     """Builds the network of official weights.
 
@@ -196,9 +175,7 @@ def build_official(
     channels = weights.tensors[_STEM].shape[-2]
     kernel = weights.tensors.get(f"{RESTORATION}/kernel", np.empty(1))
     model = build_restorer(trunk, (*sides, channels), kernel.shape[-1])
-    unused = weights.counters
-    if trunk.bn_statistics == "batch":
-        unused += MOVING_STATISTICS
+    unused = weights.counters + trunk.spare_tensors
     return model, transfer_weights(weights.tensors, model, unused=unused)
 
 

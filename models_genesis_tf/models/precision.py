@@ -11,7 +11,8 @@ PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 _BFLOAT16_FEATURES = ("avx512_bf16", "amx_bf16")
 # In bfloat16 oneDNN (as in TensorFlow 2.21) returns memory that was never written as
 # the gradient of a 3D convolution's kernel where the first side is 2 voxels long. With
-# three poolings the shortest first side without such a level is 24.
+# three poolings the shortest first side without such a level is 24. Convolutions of
+# images do not share the fault, and their sides are multiples of 32.
 _LEAST_BFLOAT16_SIDE = 24
 
 
@@ -41,7 +42,7 @@ def choose_precision(
       gpu_capabilities: Compute capability of each GPU that trains, such as (8, 0);
         empty if the CPU does.
       cpu_features: As from `read_cpu_features`.
-      first_side: The cubes' first side in voxels.
+      first_side: The first side of cubes in voxels, or of images in pixels.
 
     Returns:
       The policy and its reason.

@@ -140,9 +140,22 @@ class _Rebuild:
         return _Tensor(storage, offset, shape, strides, metadata)
 
 
+class _RebuildParameter:
+    """Stands for `torch._utils._rebuild_parameter`: what is trained is a tensor, too.
+
+    A dict of parameters is pickled with it; `state_dict()` itself has plain tensors.
+    """
+
+    __slots__ = ()
+
+    def __call__(self, tensor, requires_grad, hooks):
+        return tensor
+
+
 _ADMITTED = {
     ("collections", "OrderedDict"): collections.OrderedDict,
     ("torch._utils", "_rebuild_tensor_v2"): _Rebuild(),
+    ("torch._utils", "_rebuild_parameter"): _RebuildParameter(),
     **{("torch", name): kind for name, kind in _STORAGES.items()},
 }
 

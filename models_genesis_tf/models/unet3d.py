@@ -11,18 +11,26 @@ convolutions and always normalises by the statistics of the batch (paper_facts 3
 3.3). Both are forms of one `Trunk`, which the heads of other tasks stand on too.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import keras
 from keras import layers, ops
 
 from models_genesis_tf.errors import InputError
+from models_genesis_tf.models.blocks import (
+    batch_normalise,
+    build_restorer,
+    check_multiples,
+    network_input,
+    required_layers,
+)
 
 NUM_DEPTHS = 14
 ENCODER_DEPTHS = 8
 ENCODER_END = "depth_7_relu"
 DECODER_END = "depth_13_relu"
-RESTORATION = "restoration_conv"
 MOVING_STATISTICS = tuple(
     f"depth_{depth}_bn/moving_{kind}"
     for depth in range(NUM_DEPTHS)
@@ -31,6 +39,11 @@ MOVING_STATISTICS = tuple(
 SIDE_FACTOR = 8  # three poolings by two
 UPSAMPLINGS = ("nearest", "transposed")
 BN_STATISTICS = ("moving", "batch")
+
+
+def _weighted_layers(depths: Iterable[int]) -> tuple[str, ...]:
+    """Names the layers with weights."""
+    return tuple(f"depth_{depth}_{kind}" for depth in depths for kind in ("conv", "bn"))
 
 
 @dataclass(frozen=True)
@@ -61,6 +74,41 @@ class Trunk:
     bn_epsilon: float = 1e-3
     synchronized: bool = False
     dtype: str = "float32"
+
+    dimension: ClassVar[int] = 3
+    default_shape: ClassVar[tuple[int, ...]] = (64, 64, 32, 1)
+    decoder_layers: ClassVar[tuple[str, ...]] = (
+        *_weighted_layers(range(ENCODER_DEPTHS, NUM_DEPTHS)),
+        *(f"upsampling_{level}" for level in range(3)),
+    )
+
+    @property
+    def spare_tensors(self) -> tuple[str, ...]:
+        """Tensors that weights may hold though this network has no use for them."""
+        return MOVING_STATISTICS if self.bn_statistics == "batch" else ()
+
+    def inputs(self, input_shape: tuple[int, int, int, int]):
+        """Makes the input of a network on this trunk.
+
+        Args:
+          input_shape: (x, y, z, channel); sides are multiples of 8.
+
+        Returns:
+          A symbolic tensor (batch, x, y, z, channel) named "cube".
+
+        Raises:
+          InputError: If a side is no multiple of 8, or there is no such upsampling or
+            behaviour of batch normalisation.
+        """
+        for name, value, known in (
+            ("upsampling", self.upsampling, UPSAMPLINGS),
+            ("bn_statistics", self.bn_statistics, BN_STATISTICS),
+        ):
+            if value not in known:
+                raise InputError(
+                    f"{name} is one of {', '.join(known)}. Received: {name}={value}"
+                )
+        return network_input(input_shape, self.dimension, SIDE_FACTOR, "cube")
 
     def encode(self, x) -> tuple:
         """Applies the encoder.
@@ -104,13 +152,7 @@ class Trunk:
     def _normalise(self, x, name: str):
         """Batch normalisation."""
         if self.bn_statistics == "moving":
-            return layers.BatchNormalization(
-                momentum=self.bn_momentum,
-                epsilon=self.bn_epsilon,
-                synchronized=self.synchronized,
-                dtype=self.dtype,
-                name=name,
-            )(x)
+            return batch_normalise(self, x, name)
         # BatchNormalization(...)(x, training=True) is not enough: `predict` would turn
         # it off. Normalising each channel of a whole batch laid out as one cube is the
         # same, with a layer that has no other mode.
@@ -177,51 +219,11 @@ def build_unet3d(
     return build_restorer(trunk, input_shape, output_channels)
 
 
-def build_restorer(
-    trunk: Trunk,
-    input_shape: tuple[int, int, int, int],
-    output_channels: int | None = None,
-) -> keras.Model:
-    """Builds what `build_unet3d` does, from a trunk."""
-    inputs = cube_input(trunk, input_shape)
-    x = trunk.decode(*trunk.encode(inputs))
-    channels = output_channels or input_shape[-1]
-    x = layers.Conv3D(channels, 1, dtype=trunk.dtype, name=RESTORATION)(x)
-    outputs = layers.Activation("sigmoid", dtype="float32", name="restoration")(x)
-    return keras.Model(inputs, outputs, name="unet3d")
-
-
-def cube_input(trunk: Trunk, input_shape: tuple[int, int, int, int]):
-    """Makes the input of a network on a trunk.
-
-    Args:
-      trunk: How the network is built.
-      input_shape: (x, y, z, channel); sides are multiples of 8.
-
-    Returns:
-      A symbolic tensor (batch, x, y, z, channel) named "cube".
-
-    Raises:
-      InputError: If a side is no multiple of 8, or there is no such upsampling or
-        behaviour of batch normalisation.
-    """
-    for name, value, known in (
-        ("upsampling", trunk.upsampling, UPSAMPLINGS),
-        ("bn_statistics", trunk.bn_statistics, BN_STATISTICS),
-    ):
-        if value not in known:
-            raise InputError(
-                f"{name} is one of {', '.join(known)}. Received: {name}={value}"
-            )
-    check_sides(input_shape[:-1])
-    return keras.Input(input_shape, name="cube")
-
-
 def trunk_of(model: keras.Model) -> Trunk:
-    """Reads how the trunk of a model is built; the counterpart of building it.
+    """Reads how the trunk of a 3D model is built; the counterpart of building it.
 
     Args:
-      model: A network with the encoder of Models Genesis, of any head. Of one without
+      model: A network with the encoder of this module, of any head. Of one without
         a decoder, `upsampling` is "nearest".
 
     Returns:
@@ -230,22 +232,8 @@ def trunk_of(model: keras.Model) -> Trunk:
     Raises:
       InputError: If the model has no such encoder.
     """
-    configs = {
-        config["name"]: config
-        for config in model.get_config().get("layers", [])
-        if "inbound_nodes" in config
-    }
-    names = [
-        f"depth_{depth}_{kind}"
-        for depth in range(ENCODER_DEPTHS)
-        for kind in ("conv", "bn")
-    ]
-    missing = [name for name in names if name not in configs]
-    if missing:
-        raise InputError(
-            "a pre-trained model has the layers depth_0_conv to depth_7_bn. "
-            f"Received: {model.name}, without {missing[0]}"
-        )
+    names = _weighted_layers(range(ENCODER_DEPTHS))
+    configs = required_layers(model, names, "depth_0_conv to depth_7_bn")
     normalisation = configs["depth_0_bn"]["config"]
     moving = configs["depth_0_bn"]["class_name"] == "BatchNormalization"
     enlargement = configs.get("upsampling_0", {}).get("class_name")
@@ -269,15 +257,4 @@ def check_sides(sides: tuple[int, ...]) -> None:
     Raises:
       InputError: If one is no positive multiple of 8; it names the nearest that fit.
     """
-    if all(side > 0 and side % SIDE_FACTOR == 0 for side in sides):
-        return
-    lower = [max(1, side // SIDE_FACTOR) * SIDE_FACTOR for side in sides]
-    upper = [-(-max(1, side) // SIDE_FACTOR) * SIDE_FACTOR for side in sides]
-    fits = " or ".join(
-        ",".join(str(side) for side in fit)
-        for fit in dict.fromkeys(map(tuple, (lower, upper)))
-    )
-    raise InputError(
-        f"the sides of a cube are multiples of {SIDE_FACTOR}; {fits} would fit. "
-        f"Received: {','.join(str(side) for side in sides)}"
-    )
+    check_multiples(sides, SIDE_FACTOR, "cube")

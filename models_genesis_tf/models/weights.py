@@ -6,6 +6,7 @@ names of their layers, whatever does not pair up has to be declared, and nothing
 written before everything is known to fit.
 """
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -15,8 +16,9 @@ import numpy as np
 from models_genesis_tf.errors import InputError
 
 STEM_POLICIES = ("repeat", "first", "random")
-_STEM = "depth_0_conv/kernel"
+_STEMS = ("depth_0_conv/kernel", "stem_conv/kernel")
 _NAMED = 3  # problems named in a message
+_NUMBERED = re.compile(r"(depth|stage|decoder)_(\d+)_")
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ def transfer_weights(
             problems.append(f"{name} is not in the weights")
         elif arrays[name].shape == shape:
             values[name] = arrays[name]
-        elif name != _STEM or arrays[name].shape != (*shape[:-2], 1, shape[-1]):
+        elif name not in _STEMS or arrays[name].shape != (*shape[:-2], 1, shape[-1]):
             problems.append(
                 f"{name} is {arrays[name].shape} in the weights and {shape} in the "
                 "network"
@@ -191,21 +193,28 @@ def _tensors(names: Iterable[str], sizes: Mapping) -> tuple[Tensor, ...]:
 
 
 def _join_layers(names: Iterable[str]) -> str:
-    """Lists the layers of tensors: runs of depths by their ends, the others by name."""
-    layers = list(dict.fromkeys(_layer(name) for name in names))
-    depths = sorted({int(name.split("_")[1]) for name in layers if _is_deep(name)})
+    """Lists the layers of tensors: runs of numbered parts by their ends."""
+    parts: dict[str, set[int]] = {}
+    for layer in map(_layer, names):
+        numbered = _NUMBERED.match(layer)
+        part = numbered[1] if numbered else layer
+        parts.setdefault(part, set()).update([int(numbered[2])] if numbered else [])
+    return ", ".join(
+        text
+        for part, numbers in parts.items()
+        for text in (_runs(part, sorted(numbers)) if numbers else [part])
+    )
+
+
+def _runs(part: str, numbers: list[int]) -> list[str]:
+    """Writes ascending numbers of a part as runs, such as "depth_0 to depth_7"."""
     runs: list[list[int]] = []
-    for depth in depths:
-        if runs and runs[-1][1] == depth - 1:
-            runs[-1][1] = depth
+    for number in numbers:
+        if runs and runs[-1][1] == number - 1:
+            runs[-1][1] = number
         else:
-            runs.append([depth, depth])
-    parts = [
-        f"depth_{first}" if first == last else f"depth_{first} to depth_{last}"
+            runs.append([number, number])
+    return [
+        f"{part}_{first}" if first == last else f"{part}_{first} to {part}_{last}"
         for first, last in runs
     ]
-    return ", ".join(parts + [name for name in layers if not _is_deep(name)])
-
-
-def _is_deep(name: str) -> bool:
-    return name.startswith("depth_") and name.split("_")[1].isdecimal()

@@ -6,6 +6,9 @@ on line. How many patches of a volume are in an epoch is not published: as many 
 cubes of a scan in pre-training for LCS, as many as cover a brain for BMS. The released
 classifications trained on patches augmented beforehand, in ways
 that are not published; flips stand in for that.
+
+Of the tasks on pictures, DXC and IUC, and of the forms of the others in two dimensions,
+no code was released: what is special in their settings is this package's own choice.
 """
 
 import dataclasses
@@ -14,12 +17,12 @@ from pathlib import Path
 from models_genesis_tf.config import SCRATCH, FinetuneConfig
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.imaging.windows import parse_window
-from models_genesis_tf.tasks import bms, ecc, lcs, ncc, ncs
+from models_genesis_tf.tasks import bms, dxc, ecc, iuc, lcs, ncc, ncs
 from models_genesis_tf.tasks.base import Listing, Task
 from models_genesis_tf.tasks.custom import custom_task, read_manifest
 
 PUBLISHED = {
-    task.code: task for task in (ncc.TASK, ncs.TASK, ecc.TASK, lcs.TASK, bms.TASK)
+    module.TASK.code: module.TASK for module in (ncc, ncs, ecc, lcs, bms, dxc, iuc)
 }
 TASKS = ("custom", *PUBLISHED)
 # Settings that one task alone knows.
@@ -29,9 +32,11 @@ OWN_SETTINGS = {
     "ncs": ("min_readers",),
     "lcs": ("lesions_are_liver",),
     "bms": ("modalities",),
+    "dxc": ("labels",),
 }
 _CLASSIFICATION = {"balanced": True}
 _SEGMENTATION = {"loss": "dice", "flip_axes": ()}
+_PICTURES = {"flip_axes": ("x",), "bn_momentum": 0.9}
 _RECIPES = {
     "ncc": _CLASSIFICATION | {"batch_size": 24, "stop_patience": 10},
     "ncs": _SEGMENTATION | {"batch_size": 16, "stop_patience": 50},
@@ -41,7 +46,14 @@ _RECIPES = {
     "bms": _SEGMENTATION
     | {"batch_size": 16, "stop_patience": 30, "patches_per_case": 8}
     | {"modalities": bms.DEFAULT_MODALITIES},
+    # Flips across the width alone: what is above does not come to lie below.
+    "dxc": _PICTURES | {"batch_size": 32, "stop_patience": 10},
+    "iuc": _PICTURES | {"batch_size": 16, "stop_patience": 20},
 }
+# In two dimensions: slices of a candidate whose scores are averaged, and slices of a
+# volume or nodule that an epoch takes.
+_SLICES_PER_CASE = 5
+_SLICES_PER_EPOCH = 8
 # What a network learns from phantoms in minutes on two cores.
 _DEMONSTRATION = {
     "base_filters": 4,
@@ -51,6 +63,11 @@ _DEMONSTRATION = {
     "reduce_patience": 10,
     "loss": "auto",
     "patches_per_case": 1,
+}
+_DEMONSTRATION_OF_PICTURES = {
+    "base_filters": 8,
+    "batch_size": 8,
+    "patch_size": (64, 64, 1),
 }
 _DEMONSTRATIONS = {
     "ncc": {"epochs": 10},
@@ -62,32 +79,57 @@ _DEMONSTRATIONS = {
         "spacing": (3.125, 3.125, 3.125),
         "patch_size": (48, 48, 32),
     },
+    "dxc": _DEMONSTRATION_OF_PICTURES | {"epochs": 20},
+    "iuc": _DEMONSTRATION_OF_PICTURES | {"epochs": 20},
 }
 
 
-def recipe(code: str) -> FinetuneConfig:
+def recipe(code: str, dimension: int | None = None) -> FinetuneConfig:
     """The settings of a task unless others are asked for.
 
     Args:
       code: One of `TASKS`.
+      dimension: 2 or 3; None is the task's own.
 
     Returns:
-      The released configuration of a published task.
+      The configuration of a published task: the released one, where one was.
+
+    Raises:
+      InputError: If the task has no such form.
     """
     if code not in PUBLISHED:
-        return FinetuneConfig(task=code)
+        slices = _SLICES_PER_CASE if dimension == 2 else 1
+        return FinetuneConfig(task=code, dimension=dimension, slices_per_case=slices)
     task = PUBLISHED[code]
+    config = _own_recipe(task)
+    if dimension in (None, task.dimension):
+        return config
+    if dimension == 3:
+        raise InputError(f"--task={code} learns from pictures. Received: --dimension=3")
+    per_epoch = max(_SLICES_PER_EPOCH, config.patches_per_case)
+    is_segmentation = task.kind == "segmentation"
+    return dataclasses.replace(
+        config,
+        dimension=2,
+        patch_size=(*task.patch_size[:2], 1),
+        slices_per_case=1 if is_segmentation else _SLICES_PER_CASE,
+        patches_per_case=per_epoch if is_segmentation else 1,
+    )
+
+
+def _own_recipe(task: Task) -> FinetuneConfig:
+    """The settings of a published task in its own dimension."""
     return FinetuneConfig(
-        task=code,
+        task=task.code,
+        dimension=task.dimension,
         kind=task.kind,
         window=task.window,
         spacing=task.spacing,
         patch_size=task.patch_size,
         trials=10,
-        bn_momentum=0.99,
         epochs=10_000,
         reduce_patience=6,
-        **_RECIPES[code],
+        **{"bn_momentum": 0.99} | _RECIPES[task.code],
     )
 
 
@@ -102,6 +144,9 @@ def demonstrate(config: FinetuneConfig, weights: str) -> FinetuneConfig:
       The settings of a demonstration.
     """
     settings = _DEMONSTRATION | _DEMONSTRATIONS[config.task]
+    if config.dimension == 2:
+        settings |= _DEMONSTRATION_OF_PICTURES
+        settings["patches_per_case"] = config.patches_per_case
     if weights != SCRATCH:
         settings["base_filters"] = None
     return dataclasses.replace(config, **settings)
@@ -130,7 +175,13 @@ def list_task(config: FinetuneConfig) -> tuple[Task, Listing]:
             config.where,
         )
         return custom_task(config.kind, **view), listing
-    task = dataclasses.replace(PUBLISHED[config.task], **view)
+    own = PUBLISHED[config.task]
+    if config.dimension == 2 and own.dimension == 3:
+        # Slices are taken out of what a network in three dimensions would see.
+        view["patch_size"] = (*config.patch_size[:2], own.patch_size[2])
+    task = dataclasses.replace(own, **view)
+    if own.dimension == 2:
+        task = _resize_to_patch(task)
     parse_window(config.window)
     folder = Path(config.data_dir)
     if not folder.is_dir():
@@ -141,6 +192,17 @@ def list_task(config: FinetuneConfig) -> tuple[Task, Listing]:
     if any(case.row is not None for case in listing.cases):
         _check_rows_as_they_are(task)
     return task, listing
+
+
+def _resize_to_patch(task: Task) -> Task:
+    """Pictures are seen whole: as large as the network's input."""
+    x, y, z = task.patch_size
+    if x != y or z != 1:
+        raise InputError(
+            f"--task={task.code} resizes pictures to a square --patch_size, such as "
+            f"224,224. Received: --patch_size={','.join(map(str, task.patch_size))}"
+        )
+    return dataclasses.replace(task, in_plane_size=x)
 
 
 def _check_rows_as_they_are(task: Task) -> None:
@@ -163,4 +225,8 @@ def _list_published(config: FinetuneConfig, folder: Path) -> Listing:
         return ecc.list_cases(folder, config.seed, config.fold)
     if config.task == "lcs":
         return lcs.list_cases(folder, config.lesions_are_liver)
+    if config.task == "dxc":
+        return dxc.list_cases(folder, config.seed, config.labels)
+    if config.task == "iuc":
+        return iuc.list_cases(folder)
     return bms.list_cases(folder, config.modalities)

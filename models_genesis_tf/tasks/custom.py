@@ -13,17 +13,16 @@ from pathlib import Path
 import numpy as np
 
 from models_genesis_tf.errors import InputError
-from models_genesis_tf.imaging.volumes import scan_name
+from models_genesis_tf.imaging.images import image_name
 from models_genesis_tf.imaging.windows import parse_window
-from models_genesis_tf.tasks.base import KINDS, PARTS, Case, Listing, Task
+from models_genesis_tf.tasks.base import KINDS, Case, Listing, Task
 from models_genesis_tf.tasks.conditions import (
     Condition,
     as_number,
     parse_label_map,
     parse_where,
 )
-from models_genesis_tf.tasks.splits import part_of
-from models_genesis_tf.tasks.table_rows import Row, read_rows
+from models_genesis_tf.tasks.table_rows import Row, read_files, read_parts, read_rows
 
 _METRICS = {"classification": "auc", "segmentation": "dice_mean"}
 _HOW_TO_GET = (
@@ -76,9 +75,9 @@ def read_manifest(
     notice = f"{Path(path).name}: {notice}"
     if not rows:
         raise InputError(f"a manifest leaves rows to use. Received: {notice}")
-    images = [row.file("image") for row in rows]
+    images = read_files(rows, "image", "an image")
     names = _case_names(rows, images)
-    splits = _splits(rows)
+    splits = read_parts(rows)
     if kind == "segmentation":
         classes, targets = (), [row.file(label_column) for row in rows]
     else:
@@ -107,7 +106,8 @@ def custom_task(
       kind: One of `base.KINDS`.
       window: As `imaging.windows.parse_window` reads it.
       spacing: Spacing x, y, z in mm to resample to, or None to keep each image's own.
-      patch_size: Sides x, y, z in voxels, or None to choose from the data.
+      patch_size: Sides x, y, z in voxels, z being 1 in two dimensions; None chooses
+        from the data.
 
     Returns:
       The task.
@@ -126,11 +126,9 @@ def custom_task(
         raise InputError(
             f"--spacing is three lengths above 0 in mm. Received: --spacing={spacing}"
         )
-    if patch_size is not None and not (
-        len(patch_size) == 3 and all(side > 0 and side % 8 == 0 for side in patch_size)
-    ):
+    if patch_size is not None and not _is_patch_size(patch_size):
         raise InputError(
-            "--patch_size is three multiples of 8 in voxels. "
+            "--patch_size is three multiples of 8 in voxels, or two of 32 and 1. "
             f"Received: --patch_size={patch_size}"
         )
     return Task(
@@ -168,6 +166,14 @@ def _choose(
     return [row for row, _ in taken], [label for _, label in taken], notice
 
 
+def _is_patch_size(sides: tuple[int, ...]) -> bool:
+    """Whether a network in three dimensions takes such a patch, or one in two."""
+    if len(sides) != 3 or min(sides) < 1:
+        return False
+    x, y, z = sides
+    return x % 32 == y % 32 == 0 if z == 1 else all(side % 8 == 0 for side in sides)
+
+
 def _map_label(text: str, rules: Sequence[tuple[Condition, str]]) -> str | None:
     if not rules:
         return text
@@ -175,20 +181,12 @@ def _map_label(text: str, rules: Sequence[tuple[Condition, str]]) -> str | None:
 
 
 def _case_names(rows: Sequence[Row], images: Sequence[Path]) -> list[str]:
-    first_row: dict[Path, Row] = {}
-    for row, image in zip(rows, images, strict=True):
-        first = first_row.setdefault(image.resolve(), row)
-        if first is not row:
-            raise row.error(
-                f"an image is in one row, here in row {first.number}",
-                f"image={row.cells['image']}",
-            )
-    names = [scan_name(image) for image in images]
+    names = [image_name(image) for image in images]
     if len(set(names)) == len(names):
         return names
     names = [
         Path(
-            os.path.relpath(image.parent, row.table.parent), scan_name(image)
+            os.path.relpath(image.parent, row.table.parent), image_name(image)
         ).as_posix()
         for row, image in zip(rows, images, strict=True)
     ]
@@ -196,22 +194,6 @@ def _case_names(rows: Sequence[Row], images: Sequence[Path]) -> list[str]:
         if names.count(name) > 1:
             raise row.error("images differ in more than their suffix", f"image={name}")
     return names
-
-
-def _splits(rows: Sequence[Row]) -> list[str | None]:
-    texts = [row.cells.get("split", "") for row in rows]
-    if not any(texts):
-        return [None] * len(rows)
-    splits: list[str | None] = []
-    for row, text in zip(rows, texts, strict=True):
-        if not text:
-            raise row.error("either every row has a split or none has one", "split=")
-        try:
-            splits.append(part_of(text))
-        except InputError:
-            rule = f"a split is one of {', '.join(PARTS)}"
-            raise row.error(rule, f"split={text}") from None
-    return splits
 
 
 def _find_classes(

@@ -1,11 +1,13 @@
 """Label maps: reading them on their image's grid, and the classes of their values."""
 
+import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from models_genesis_tf.errors import InputError, listed
+from models_genesis_tf.imaging.images import is_image2d, read_label2d
 from models_genesis_tf.imaging.volumes import Volume, read_volume
 from models_genesis_tf.tasks.base import Case
 
@@ -33,7 +35,9 @@ def read_label(case: Case, image: Volume) -> np.ndarray:
     """
     if not isinstance(case.label, Path):
         return case.label.read(case.image, image)
-    label = read_volume(case.label)
+    label = _read_map(case.label)
+    if is_image2d(case.label):  # which says nothing of its grid but the shape
+        label = dataclasses.replace(image, array=label.array)
     check_same_grid("a label map", case.label, label, image)
     return label.array
 
@@ -56,7 +60,7 @@ def find_label_values(cases: Iterable[Case]) -> LabelValues:
     for case in cases:
         count += 1
         try:
-            found.update(_whole_values(read_volume(case.label).array))
+            found.update(_whole_values(_read_map(case.label).array))
         except InputError as error:
             raise InputError(f"case {case.name}: {error}") from error
     values = (0, *sorted(found - {0}))
@@ -127,6 +131,10 @@ def check_same_grid(what: str, path: Path, volume: Volume, image: Volume) -> Non
                 f"{what} has its image's {name} {listed(of_image)}. "
                 f"Received: {path} with {listed(of_volume)}"
             )
+
+
+def _read_map(path: Path) -> Volume:
+    return read_label2d(path) if is_image2d(path) else read_volume(path)
 
 
 def _whole_values(labels: np.ndarray) -> list[int]:

@@ -20,11 +20,9 @@ published. 32 mm also holds the largest nodule that LUNA16 annotates, of 32.27 m
 [annotations.csv], up to its rim.
 """
 
-import csv
 import math
-import operator
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,7 +30,7 @@ from models_genesis_tf.errors import InputError
 from models_genesis_tf.imaging.folders import files_below
 from models_genesis_tf.tasks.base import Case, Listing, Task
 from models_genesis_tf.tasks.splits import keep_complete_split
-from models_genesis_tf.tasks.table_rows import Row
+from models_genesis_tf.tasks.table_rows import Row, read_columns
 
 TASK = Task(
     code="ncc",
@@ -147,7 +145,7 @@ def _read_cases(
     """The candidates of the scans, and how many of other series are left out."""
     cases = []
     left_out = 0
-    for number, (uid, x, y, z, label) in _read_table(table):
+    for number, (uid, x, y, z, label) in read_columns(table, _COLUMNS):
         scan = scans.get(uid)
         if scan is None:
             if complete:
@@ -175,32 +173,6 @@ def _read_cases(
             )
         )
     return cases, left_out
-
-
-def _read_table(table: Path) -> Iterator[tuple[int, Sequence[str]]]:
-    """The number of each row and its cells in the order of `_COLUMNS`.
-
-    One row at a time: all of them as dictionaries would be half a gigabyte.
-    """
-    try:
-        with table.open(newline="", encoding="utf-8-sig") as stream:
-            rows = csv.reader(stream)
-            header = [cell.strip() for cell in next(rows, [])]
-            if any(header.count(column) != 1 for column in _COLUMNS):
-                rule = f"{_TABLE} has the columns {','.join(_COLUMNS)}"
-                raise _error(table, 1, rule, ",".join(header))
-            pick = operator.itemgetter(*map(header.index, _COLUMNS))
-            for number, row in enumerate(rows, start=2):
-                if not row:
-                    continue
-                if len(row) != len(header):
-                    rule = f"a row has {len(header)} cells"
-                    raise _error(table, number, rule, ",".join(row))
-                yield number, pick(row)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(
-            f"{_TABLE} is a csv file in UTF-8. Received: {table} ({error})"
-        ) from error
 
 
 def _error(table: Path, number: int, rule: str, received: str) -> InputError:

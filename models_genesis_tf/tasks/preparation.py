@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -37,10 +38,19 @@ from models_genesis_tf.tasks.case_arrays import (
 from models_genesis_tf.tasks.prepared_case import PreparedCase
 
 _LAYOUT = 2
-_STEP = 8  # three poolings halve a patch
-_MOST_VOXELS = 64 * 64 * 32  # the official cube
-_LONGEST_SIDE = 96
 _ROWS_LOOKED_AT = 32
+
+
+class _PatchLimits(NamedTuple):
+    """What a chosen patch keeps to, in voxels."""
+
+    step: int  # what a network halves it by
+    longest_side: int  # of a classification
+    most_voxels: int
+
+
+_OF_VOLUMES = _PatchLimits(8, 96, 64 * 64 * 32)  # the official cube
+_OF_PICTURES = _PatchLimits(32, 224, 224 * 224)
 
 
 def prepare_cases(
@@ -97,19 +107,25 @@ def choose_patch_size(
     Args:
       shapes: Of the prepared training images `(x, y, z)`.
       kind: One of `base.KINDS`. Segmentation takes patches of the median side,
-        classification one patch that holds every image up to 96 voxels a side.
+        classification one patch that holds every image up to 96 voxels a side, and
+        every picture of one slice up to 224.
 
     Returns:
       Sides x, y, z, multiples of 8; at most as many voxels as the official cube of
-      64 x 64 x 32.
+      64 x 64 x 32. For pictures, x and y are multiples of 32, at most 224 x 224, and z
+      is 1.
     """
+    is_flat = max(z for _, _, z in shapes) == 1
+    limits = _OF_PICTURES if is_flat else _OF_VOLUMES
     if kind == "segmentation":
         wanted = np.median(shapes, axis=0)
     else:
-        wanted = np.minimum(np.max(shapes, axis=0), _LONGEST_SIDE)
-    sides = np.ceil(wanted / _STEP).astype(int) * _STEP
-    while sides.prod() > _MOST_VOXELS:
-        sides[np.argmax(sides)] -= _STEP
+        wanted = np.minimum(np.max(shapes, axis=0), limits.longest_side)
+    sides = np.ceil(wanted / limits.step).astype(int) * limits.step
+    if is_flat:
+        sides[2] = 1
+    while sides.prod() > limits.most_voxels:
+        sides[np.argmax(sides)] -= limits.step
     return tuple(sides.tolist())
 
 
@@ -125,13 +141,12 @@ class _Arrays:
 def _prepare(
     case: Case, preparation: Preparation, cache_dir: Path, found: dict
 ) -> PreparedCase:
-    key = case.images if is_place(case) else case.name
-    if key not in found:
-        found[key] = _find_arrays(case, preparation, cache_dir, found)
-    arrays: _Arrays = found[key]
+    arrays: _Arrays | None = found.get(case.images) if is_place(case) else None
+    arrays = arrays or _find_arrays(case, preparation, cache_dir, found)
     record, moment = arrays.record, "after" if is_patch(case) else "before"
     centre = None
     if is_place(case):
+        found[case.images] = arrays
         names = ("origin", "direction", "spacing_before", "shape_before")
         centre = voxel_of(case.centre, *(record[name] for name in names))
         centre = tuple(centre.tolist())
@@ -200,7 +215,7 @@ def _find_arrays(
     stem = Path(cache_dir, _key(case, preparation, fingerprints))
     record_path = stem.with_suffix(".json")
     suffixes = [".json", ".image.npy"]
-    suffixes += [".label.npy"] * (not isinstance(case.label, int))
+    suffixes += [".label.npy"] * (not case.is_classified)
     if not all(stem.with_suffix(suffix).is_file() for suffix in suffixes):
         _write_arrays(case, preparation, fingerprints, stem)
     record = {
@@ -208,7 +223,7 @@ def _find_arrays(
         for name, value in json.loads(record_path.read_text(encoding="utf-8")).items()
     }
     label = None
-    if not isinstance(case.label, int):
+    if not case.is_classified:
         label = MappedArray.of(stem.with_suffix(".label.npy"))
     return _Arrays(MappedArray.of(stem.with_suffix(".image.npy")), label, record)
 
@@ -227,7 +242,7 @@ def _errors_name(case: Case, cache_dir: str | Path) -> Iterator[None]:
 
 
 def _sources(case: Case) -> list[Path]:
-    if isinstance(case.label, int):
+    if case.is_classified:
         return list(case.images)
     if isinstance(case.label, Path):
         return [*case.images, case.label]
@@ -239,7 +254,7 @@ def _fingerprints(case: Case, found: dict) -> list[str]:
     key = ("fingerprints", case.images)
     if key not in found:
         found[key] = [scan_fingerprint(path) for path in case.images]
-    if isinstance(case.label, int):
+    if case.is_classified:
         return found[key]
     if isinstance(case.label, Path):
         return [*found[key], *(sha256(path) for path in scan_files(case.label))]

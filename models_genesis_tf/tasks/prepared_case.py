@@ -11,8 +11,8 @@ from models_genesis_tf.imaging.patches import (
     cut_patch,
     sample_around,
 )
-from models_genesis_tf.imaging.volumes import read_volume
 from models_genesis_tf.tasks.base import Case
+from models_genesis_tf.tasks.case_arrays import read_image
 from models_genesis_tf.tasks.label_maps import LabelValues, read_label, to_classes
 
 
@@ -49,9 +49,9 @@ class PreparedCase:
         return self.image_file.shape[:3]
 
     @property
-    def label(self) -> int | None:
-        """Index of the class; None for segmentation."""
-        return self.case.label if isinstance(self.case.label, int) else None
+    def label(self) -> int | tuple[int, ...] | None:
+        """The class or classes, as in `Case`; None for segmentation."""
+        return self.case.label if self.case.is_classified else None
 
     def image(self) -> np.ndarray:
         """Opens the image.
@@ -103,21 +103,24 @@ class PreparedCase:
         self,
         patch_size: Sequence[int],
         spacing: tuple[float, float, float] | None,
+        slices_up: int = 0,
     ) -> np.ndarray:
         """What a classifier sees: the image's middle, or what is around the centre.
 
         Args:
           patch_size: Sides of the patch in voxels.
           spacing: Of the patch around a centre, mm; None is that of the arrays.
+          slices_up: How many of its own voxels the patch is moved along z.
 
         Returns:
           float32 `(x, y, z, channel)` in [0, 1]; 0 beyond the image.
         """
         if self.centre is None:
-            start = centre_patch_start(self.shape, patch_size)
-            return self.image_patch(start, patch_size)
+            x, y, z = centre_patch_start(self.shape, patch_size)
+            return self.image_patch((x, y, z + slices_up), patch_size)
         scale = np.divide(spacing or self.spacing_mm, self.spacing_mm)
-        return sample_around(self.image(), self.centre, patch_size, scale)
+        centre = self.centre + scale * (0, 0, slices_up)
+        return sample_around(self.image(), centre, patch_size, scale)
 
     def original_label_map(self) -> np.ndarray:
         """Reads the label map as it was before resampling.
@@ -127,5 +130,5 @@ class PreparedCase:
         """
         if self.original_shape == self.shape:
             return self.label_map().astype(np.uint8, copy=False)
-        labels = read_label(self.case, read_volume(self.case.image))
+        labels = read_label(self.case, read_image(self.case.image))
         return to_classes(labels, self.label_values)

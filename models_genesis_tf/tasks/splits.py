@@ -271,6 +271,9 @@ def _classes_by_patient(cases: Sequence[Case]) -> dict[str, set[int]]:
     for case in cases:
         if isinstance(case.label, int):
             classes[case.patient].add(case.label)
+        elif isinstance(case.label, tuple):
+            found = (index for index, is_there in enumerate(case.label) if is_there)
+            classes[case.patient].update(found)
     return classes
 
 

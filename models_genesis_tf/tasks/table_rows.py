@@ -1,11 +1,14 @@
 """The rows of a csv table, which know their numbers for the errors they cause."""
 
 import csv
-from collections.abc import Mapping, Sequence
+import operator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from models_genesis_tf.errors import InputError
+from models_genesis_tf.tasks.base import PARTS
+from models_genesis_tf.tasks.splits import part_of
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,105 @@ def read_rows(path: Path, needed: Sequence[str], flag: str = "") -> list[Row]:
             )
         rows.append(row)
     return rows
+
+
+def read_columns(
+    table: Path, columns: Sequence[str]
+) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """Reads some columns of a large table, one row at a time; blank rows are passed.
+
+    All of a table's rows as dictionaries would be half a gigabyte.
+
+    Args:
+      table: A csv file in UTF-8 with a header, to which columns without a name may be
+        appended.
+      columns: Names of two columns or more, in any order in the file.
+
+    Yields:
+      The number of each row (the header is row 1) and its cells in the order of
+      `columns`.
+
+    Raises:
+      InputError: If the file cannot be read, a column is missing or twice there, or a
+        row has more or fewer cells than the header has names.
+    """
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as stream:
+            rows = csv.reader(stream)
+            header = [cell.strip() for cell in next(rows, [])]
+            if any(header.count(column) != 1 for column in columns):
+                rule = f"{table.name} has the columns {','.join(columns)}"
+                raise Row(table, 1, {}).error(rule, ",".join(header))
+            while not header[-1]:
+                header.pop()
+            pick = operator.itemgetter(*map(header.index, columns))
+            width = len(header)
+            for number, row in enumerate(rows, start=2):
+                if not row:
+                    continue
+                if len(row) < width or any(row[width:]):
+                    rule = f"a row has {width} cells"
+                    raise Row(table, number, {}).error(rule, ",".join(row))
+                yield number, pick(row)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(
+            f"{table.name} is a csv file in UTF-8. Received: {table} ({error})"
+        ) from error
+
+
+def read_files(rows: Sequence[Row], column: str, what: str) -> list[Path]:
+    """Finds the files that a column names, each of them in one row alone.
+
+    Args:
+      rows: Of one table.
+      column: The column.
+      what: What each file is, such as "an image".
+
+    Returns:
+      Their paths.
+
+    Raises:
+      InputError: If a cell is empty, a file does not exist or is in two rows.
+    """
+    first: dict[Path, Row] = {}
+    files = []
+    for row in rows:
+        path = row.file(column)
+        earlier = first.setdefault(path.resolve(), row)
+        if earlier is not row:
+            raise row.error(
+                f"{what} is in one row, here in row {earlier.number}",
+                f"{column}={row.cells[column]}",
+            )
+        files.append(path)
+    return files
+
+
+def read_parts(rows: Sequence[Row]) -> list[str | None]:
+    """Reads the column split of a table, if it is there.
+
+    Args:
+      rows: Of the table.
+
+    Returns:
+      The part of each row; None of all where the column is missing or empty.
+
+    Raises:
+      InputError: If some rows have a part and others none, or one is none of `PARTS`.
+    """
+    texts = [row.cells.get("split", "") for row in rows]
+    if not any(texts):
+        return [None] * len(rows)
+    parts: list[str | None] = []
+    for row, text in zip(rows, texts, strict=True):
+        if not text:
+            raise row.error("either every row has a split or none has one", "split=")
+        try:
+            parts.append(part_of(text))
+        except InputError:
+            rule = f"a split is one of {', '.join(PARTS)}"
+            raise row.error(rule, f"split={text}") from None
+    return parts
 
 
 def _read_lines(path: Path, given: str) -> list[tuple[int, list[str]]]:
