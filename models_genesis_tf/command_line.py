@@ -145,6 +145,9 @@ def check_same_flags(began: str | None, text: str, may_change: Sequence[str]) ->
 def differing_flags(text: str, other: str, leave_out: Sequence[str] = ()) -> list[str]:
     """Compares two flagfiles of this command.
 
+    A flag that the earlier one lacks and that has its default now does not differ: the
+    command did not have it yet, or had it unset.
+
     Args:
       text: As from `replayable_flags`.
       other: The same of an earlier run.
@@ -158,7 +161,9 @@ def differing_flags(text: str, other: str, leave_out: Sequence[str] = ()) -> lis
         f"{ours.get(name, f'--{name} unset')} "
         f"(began with {theirs.get(name, f'--{name} unset')})"
         for name in sorted(ours.keys() | theirs.keys())
-        if name not in leave_out and ours.get(name) != theirs.get(name)
+        if name not in leave_out
+        and ours.get(name) != theirs.get(name)
+        and (name in theirs or flags.FLAGS[name].present)
     ]
 
 

@@ -227,7 +227,7 @@ class FinetuneConfig:
       lesions_are_liver: Whether lesions in the liver count as liver.
       labels: How many findings of chest X-rays are learned, 8 or 14.
       dimension: 3, or 2 for a network that sees axial slices or pictures; None is 2
-        where all images are pictures, else 3.
+        where all images are pictures or z of the patch is 1, else 3.
       slices_per_case: In two dimensions, axial slices of a classified volume or place,
         one beside the other, whose probabilities are averaged; odd.
       window: As `imaging.windows.parse_window` reads it.
@@ -245,7 +245,8 @@ class FinetuneConfig:
       trials: Independent repetitions.
       train_fraction: Share of the training and validation patients used, in (0, 1].
       score_split: "test" or "valid"; test cases are then never read.
-      base_filters: Width, or None for that of the weights (from scratch: 32).
+      base_filters: Width, or None for that of the weights (from scratch: 32, in 2D
+        64).
       bn_momentum: Share of the old moving statistics that each step keeps.
       batch_size: Examples per step over all devices; None is 4, but no more than a
         quarter of the training cases.
@@ -318,3 +319,17 @@ def weights_path(weights: str | Path) -> Path:
       The path.
     """
     return Path(str(weights).removeprefix(IMAGENET))
+
+
+def start_name(weights: str) -> str:
+    """Names what a run starts from, for its folder.
+
+    Args:
+      weights: As in `FinetuneConfig`.
+
+    Returns:
+      "scratch", "imagenet", or the file's name without its ending.
+    """
+    if weights.startswith(IMAGENET):
+        return IMAGENET.rstrip(":")
+    return Path(weights).stem

@@ -23,7 +23,7 @@ from models_genesis_tf.config import SCRATCH, FinetuneConfig, weights_path
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.experiments import data_folders, run_folder, sweep
 from models_genesis_tf.experiments.sweep_file import SweepRun, read_sweep
-from models_genesis_tf.tasks.catalogue import PUBLISHED, demonstrate, recipe
+from models_genesis_tf.tasks.catalogue import PUBLISHED, demonstrate
 
 _DEFAULT = FinetuneConfig()
 # What says where and how a run is computed, not what: it goes on on another machine.
@@ -55,10 +55,7 @@ def main() -> None:
         return
     data = _find_data(values.task)
     config = _configure(values.task, data)
-    start = Path(config.weights).stem
-    form = "_2d" if config.dimension == 2 != recipe(config.task).dimension else ""
-    name = f"finetune_{config.task}{form}_{start}"
-    command_line.set_defaults({"output_dir": f"runs/{name}"})
+    command_line.set_defaults({"output_dir": f"runs/{task_flags.run_name(config)}"})
     with run_folder.sole_writer(values.output_dir):
         _run(Path(values.output_dir), config, data)
 
@@ -76,9 +73,7 @@ def _find_data(code: str) -> data_folders.DataFolder | None:
 
 def _configure(code: str, data: data_folders.DataFolder | None) -> FinetuneConfig:
     """Settings out of a task's recipe and the flags."""
-    # A default may be that of the run checked before, in a sweep.
-    asked_for = flags.FLAGS["dimension"]
-    usual = recipe(code, asked_for.value if asked_for.present else None)
+    usual = task_flags.recipe_asked_for(code)
     if data and data.demonstration:
         usual = demonstrate(usual, flags.FLAGS.weights)
     config = task_flags.run_config(usual)

@@ -20,23 +20,12 @@ from models_genesis_tf.experiments.run_cubes import find_cubes
 from models_genesis_tf.phantoms.marker import is_phantom
 
 _DEFAULT = PretrainConfig()
+_DEMO = {"epochs": 30, "precision": "float32"}
 _DEMOS = {
-    "unet3d": data_folders.DEMO_CUBES  # the rest as in flags/pretrain_demo.cfg
-    | {
-        "base_filters": 4,
-        "batch_size": 4,
-        "epochs": 30,
-        "optimizer": "adam",
-        "learning_rate": 0.01,
-        "precision": "float32",
-    },
-    "unet2d": {
-        "cube_size": "64,64",
-        "base_filters": 16,
-        "batch_size": 8,
-        "epochs": 30,
-        "precision": "float32",
-    },
+    # As in flags/pretrain_demo.cfg.
+    "unet3d": data_folders.DEMO_CUBES
+    | {"base_filters": 4, "batch_size": 4, "optimizer": "adam", "learning_rate": 0.01},
+    "unet2d": {"cube_size": "64,64", "base_filters": 16, "batch_size": 8},
 }
 
 # What says where and how a run is computed, not what: it goes on on another machine.
@@ -85,8 +74,8 @@ def _run(folder: Path, default: PretrainConfig) -> None:
     values = flags.FLAGS
     data = data_folders.find_data(values.data_dir, "luna16")
     if data.demonstration:
-        demo = _DEMOS[default.model] | {"data_dir": data_folders.PHANTOM}
-        command_line.set_defaults(demo)
+        command_line.set_defaults(_DEMO | _DEMOS[default.model])
+        command_line.set_defaults({"data_dir": data_folders.PHANTOM})
     else:
         command_line.set_defaults({"data_dir": str(data.path)})
     config, cube_config = _configs(default)

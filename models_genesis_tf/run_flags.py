@@ -76,8 +76,8 @@ def define_output() -> None:
         None,
         "File to write: of preview a PNG (unset, <scan>_preview.png in --output_dir), "
         "of convert_weights a .keras model (unset, beside the source), of predict a "
-        "mask or a folder (unset, <scan>_mask.nii.gz in the current one) or a .csv "
-        "table of a classification (unset, predictions.csv).",
+        "mask or a folder (unset, <scan>_mask.nii.gz, of a picture _mask.png, in the "
+        "current one) or a .csv table of a classification (unset, predictions.csv).",
     )
 
 
@@ -99,7 +99,7 @@ def define_input() -> None:
         None,
         "File of a scan (.mhd, .mha, .nii, .nii.gz, .nrrd) or folder of a DICOM "
         "series; for predict also a folder of scans, or one file for each channel of "
-        "the model, divided by commas.",
+        "the model, divided by commas, and in 2D pictures (.png, .jpg, .dcm).",
     )
 
 
@@ -249,8 +249,8 @@ def define_step_size(default) -> None:
     for name, text in (
         (
             "base_filters",
-            "Filters of the first convolution; 32 is the official width. Unset, "
-            "finetune takes that of the weights.",
+            "Filters of the first convolution; 32 is the official width, in 2D 64. "
+            "Unset, finetune takes that of the weights.",
         ),
         (
             "batch_size",

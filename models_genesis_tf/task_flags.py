@@ -12,6 +12,7 @@ from models_genesis_tf.config import (
     IMAGENET,
     SCRATCH,
     FinetuneConfig,
+    start_name,
     weights_path,
 )
 from models_genesis_tf.errors import InputError
@@ -170,7 +171,8 @@ def _define_cases(default: FinetuneConfig) -> None:
         "dimension",
         default.dimension,
         "2: the network sees axial slices, or pictures; 3: volumes. Unset, the task's "
-        "own, for --task=custom 2 if all images are pictures.",
+        "own, for --task=custom 2 if all images are pictures or --patch_size has two "
+        "sides.",
         lower_bound=2,
         upper_bound=3,
     )
@@ -178,7 +180,8 @@ def _define_cases(default: FinetuneConfig) -> None:
         "slices_per_case",
         default.slices_per_case,
         "With --dimension=2, axial slices around a candidate's, or a classified "
-        "volume's, middle, whose probabilities are averaged; odd. Unset, 5.",
+        "volume's, middle, whose probabilities are averaged; odd. Unset, 5 of a "
+        "classification.",
         lower_bound=1,
     )
     flags.DEFINE_list(
@@ -221,6 +224,38 @@ def _define_published(default: FinetuneConfig) -> None:
         default.labels,
         "How many findings --task=dxc learns: the 8 of ChestX-ray8, or 14.",
     )
+
+
+def recipe_asked_for(code: str) -> FinetuneConfig:
+    """Gives a task's recipe in the dimension that --dimension asks for.
+
+    Args:
+      code: Of the task.
+
+    Returns:
+      As from `catalogue.recipe`.
+
+    Raises:
+      InputError: If the task has no such form.
+    """
+    # A default may be that of the run that a sweep checked before.
+    asked_for = flags.FLAGS["dimension"]
+    dimension = asked_for.value if asked_for.present else None
+    return recipe(code, dimension, flags.FLAGS.kind)
+
+
+def run_name(config: FinetuneConfig) -> str:
+    """Names a run's folder.
+
+    Args:
+      config: Its settings.
+
+    Returns:
+      Such as "finetune_bms_scratch" or "finetune_ncc_2d_imagenet".
+    """
+    is_form = config.dimension == 2 != recipe(config.task).dimension
+    form = "_2d" if is_form else ""
+    return f"finetune_{config.task}{form}_{start_name(config.weights)}"
 
 
 def run_config(usual: FinetuneConfig) -> FinetuneConfig:
@@ -325,13 +360,16 @@ def _check_task(config: FinetuneConfig) -> None:
         check_modalities(config.modalities)
     if config.task == "dxc":
         check_labels(config.labels)
+        if config.balanced:
+            raise InputError(
+                "--balanced goes with tasks of one class per case. "
+                "Received: --task=dxc, whose images have several findings"
+            )
     misfit = {
         "patches_per_case": config.patches_per_case > 1
         and config.kind == "classification",
         "balanced": config.balanced and config.kind == "segmentation",
-        "slices_per_case": config.slices_per_case > 1
-        and config.kind == "segmentation"
-        and values["slices_per_case"].present > 0,
+        "slices_per_case": config.slices_per_case > 1 and config.kind == "segmentation",
         "loss": config.loss == "dice" and config.kind == "classification",
     }
     other = dict.fromkeys(("balanced", "slices_per_case"), "classification")

@@ -1,5 +1,7 @@
 """The rules of acceptance do what they say; chest_ct is the official rule exactly."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,7 @@ from models_genesis_tf.phantoms.chest import draw_chest
 SMALL = (16, 16, 8)
 CHEST = CubeConfig(acceptance="chest_ct")
 FOREGROUND = CubeConfig(acceptance="foreground", cube_size=(32, 32, 32))
+SLICES = CubeConfig(cube_size=(64, 64, 1))
 
 
 def _literal_score(window: np.ndarray) -> float:
@@ -165,6 +168,64 @@ def test_auto_is_chest_ct_for_chests_and_luna16_and_else_foreground(
     others += sorted((shared_data / "hippocampus" / "images").iterdir())[:3]
     for path in others:
         assert acceptance.make_rule(read_volume(path).array, auto).name == "foreground"
+
+
+def test_auto_for_slices_is_lungs_for_chests_none_for_pictures_and_else_foreground(
+    shared_data, chest_ct, phantom, rng
+):
+    for chest in (chest_ct, phantom, chest_ct[:, :, 60:90]):  # however few slices
+        assert acceptance.make_rule(chest, SLICES).name == "chest_slices"
+    sarcoma = sorted((shared_data / "sarcoma_ct" / "images").iterdir())[0]
+    assert acceptance.make_rule(read_volume(sarcoma).array, SLICES).name == "foreground"
+    assert acceptance.make_rule(phantom[:, :, :9], SLICES, True).name == "chest_slices"
+    picture = rng.integers(0, 256, (50, 40, 1)).astype(np.uint8)
+    rule = acceptance.make_rule(picture, SLICES)
+    assert (rule.name, rule.size, rule.first, rule.last) == (
+        "none",
+        (50, 40, 1),
+        (0, 0, 0),
+        (0, 0, 0),
+    )
+    assert acceptance.accepts(rule, np.zeros_like(picture), 1)
+
+
+def test_windows_of_slices_are_whole_slices_without_borders():
+    for acceptance_name in ("chest_ct", "foreground", "none"):
+        config = dataclasses.replace(SLICES, acceptance=acceptance_name)
+        rule = acceptance.make_rule(_scan_of((300, 200, 7)), config)
+        assert rule.size == (300, 200, 1) and rule.notice == ""
+        assert rule.first == (0, 0, 0) and rule.last == (0, 0, 6)
+
+
+def test_a_chest_slice_holds_a_fifth_of_lung_in_the_middle_half_in_plane():
+    config = dataclasses.replace(SLICES, acceptance="chest_ct")
+    rule = acceptance.make_rule(_scan_of((40, 40, 3)), config)
+    window = np.full((40, 40, 1), 40, np.int16)
+    window[:10], window[30:] = -800, -800  # beside the middle half
+    window[10:14, 10:30] = -800  # 4 of its 20 rows
+    assert acceptance.lung_fraction(window) == 0.2
+    assert acceptance.accepts(rule, window, 1)
+    window[10, 10] = -950  # air
+    assert not acceptance.accepts(rule, window, 1)
+    window[10, 10] = -500  # no lung any more
+    assert not acceptance.accepts(rule, window, 1)
+    window[10, 10] = -949
+    assert acceptance.accepts(rule, window, 1)
+    strict = dataclasses.replace(config, min_tissue=0.9)
+    rule = acceptance.make_rule(_scan_of((40, 40, 3)), strict)
+    assert not acceptance.accepts(rule, window, 1)
+
+
+def test_the_slices_of_a_real_chest_that_are_taken_are_those_of_the_lungs(chest_ct):
+    rule = acceptance.make_rule(chest_ct, SLICES)
+    taken = [
+        acceptance.accepts(rule, chest_ct[:, :, z : z + 1], 1)
+        for z in range(chest_ct.shape[2])
+    ]
+    places = np.flatnonzero(taken)
+    assert len(places) == places[-1] - places[0] + 1  # one stretch
+    assert 0.4 < np.mean(taken) < 0.7
+    assert not taken[0] and not taken[-1]
 
 
 def test_a_scan_is_ct_where_air_lies_far_below_zero(chest_ct, rng):

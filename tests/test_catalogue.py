@@ -127,9 +127,7 @@ def parsed(monkeypatch):
     def parse(*arguments: str) -> FinetuneConfig:
         flags.FLAGS.unparse_flags()
         flags.FLAGS(["finetune", *arguments])
-        asked_for = flags.FLAGS["dimension"]
-        dimension = asked_for.value if asked_for.present else None
-        return task_flags.run_config(recipe(flags.FLAGS.task, dimension))
+        return task_flags.run_config(task_flags.recipe_asked_for(flags.FLAGS.task))
 
     holders = flags.FLAGS.get_key_flags_for_module(finetune)
     before = {holder.name: (holder.value, holder.default) for holder in holders}
@@ -195,6 +193,20 @@ def test_in_two_dimensions_a_task_has_slices_of_its_patch(code, parsed):
             assert config.patch_size == (96, 64, 1) and config.slices_per_case == 3
 
 
+@pytest.mark.parametrize("kind", ["segmentation", "classification"])
+def test_slices_of_a_users_own_task(kind, parsed):
+    given = ("--task=custom", "--manifest=a.csv", f"--kind={kind}", "--dimension=2")
+    config = parsed(*given)
+    numbers = (config.slices_per_case, config.patches_per_case)
+    assert numbers == {"segmentation": (1, 8), "classification": (5, 1)}[kind]
+    # As a flagfile of the run spells it out.
+    slices, patches = (
+        f"--{n}_per_case={getattr(config, n + '_per_case')}"
+        for n in ("slices", "patches")
+    )
+    assert parsed(*given, slices, patches) == config
+
+
 @pytest.mark.parametrize("code", PUBLISHED)
 def test_without_flags_the_recipe_holds(code, parsed):
     assert parsed(f"--task={code}") == recipe(code)
@@ -232,6 +244,7 @@ def test_what_is_given_wins_over_the_recipe(parsed):
         (["--task=custom"], "--task=custom takes --manifest and --kind"),
         (["--task=dxc", "--labels=9"], "--labels is 8 or 14. Received: --labels=9"),
         (["--task=iuc", "--labels=14"], "--labels goes with --task=dxc"),
+        (["--task=dxc", "--balanced"], "--balanced goes with tasks of one class"),
         (["--task=dxc", "--dimension=3"], "--task=dxc learns from pictures"),
         (["--task=ncc", "--slices_per_case=3"], "--slices_per_case goes with --dim"),
         (

@@ -7,12 +7,7 @@ import pytest
 
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.imaging import cube_files
-from models_genesis_tf.imaging.cube_files import (
-    open_cubes,
-    patient_of,
-    patients_of,
-    stable_hash,
-)
+from models_genesis_tf.imaging.cube_files import open_cubes, stable_hash
 from models_genesis_tf.imaging.fold_writer import FoldWriter, fold_name
 
 SIZE = (8, 8, 8)
@@ -171,39 +166,8 @@ def test_the_sources_and_the_cubes_per_volume_of_a_file_are_known(tmp_path, rng)
     assert cube_files.cubes_per_volume_of(tmp_path / "bat_16_8x8x8_0.npy") == 16
 
 
-@pytest.mark.parametrize(
-    ("source", "patient"),
-    [
-        ("sub-01/ses-2/anat/sub-01_ses-2_T1w", "sub-01"),
-        ("derivatives/fmriprep-20.2.1/sub-01/anat/sub-01_T1w", "sub-01"),
-        ("sub-01_ses-2_T1w", "sub-01"),
-        ("LIDC-IDRI-0001/01-01-2000-30178/3000566.000000-03192", "LIDC-IDRI-0001"),
-        ("images/hippocampus_003", "hippocampus_003"),
-        ("subset3/fold_1/patient7/ct", "patient7"),
-        ("Training Batch 2/volume-31", "volume-31"),
-        ("Task04_Hippocampus/imagesTr/hippocampus_003_0000", "hippocampus_003"),
-        ("case_0007_0001", "case_0007"),
-        ("Brats18_2013_0_1_t1ce", "Brats18_2013_0_1"),
-        ("Brats18_2013_0_1_flair", "Brats18_2013_0_1"),
-        ("CT/alice", "alice"),
-        ("1.3.6.1.4.1.14519", "1.3.6.1.4.1.14519"),
-    ],
-)
-def test_patients_are_told_from_the_usual_names_of_scans(source, patient):
-    assert patient_of(source) == patient
-
-
-def test_a_data_set_s_own_folder_is_no_patient():
-    sources = [
-        f"BraTS_2018/HGG/Brats18_{case}/Brats18_{case}_{kind}"
-        for case in ("a1", "a2")
-        for kind in ("t1", "t2")
-    ]
-    assert (
-        list(patients_of(sources).values()) == ["Brats18_a1"] * 2 + ["Brats18_a2"] * 2
-    )
-
-
-def test_one_scan_is_one_patient():
-    assert patients_of(["P1/day2/scan3"]) == {"P1/day2/scan3": "P1"}
-    assert patients_of([]) == {}
+def test_the_window_of_cubes_is_read_beside_them(tmp_path, rng):
+    path = _write_fold(tmp_path, 0, _cubes(rng))
+    assert cube_files.window_of(path) is None
+    (tmp_path / "cubes.json").write_text('{"window": "-100,300"}')
+    assert cube_files.window_of(path) == "-100,300"

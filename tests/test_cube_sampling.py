@@ -197,6 +197,69 @@ def test_places_of_a_resampled_scan_are_on_the_new_grid(rng):
     np.testing.assert_allclose(sample.cubes[0], expected, atol=1e-6)
 
 
+SLICES = dataclasses.replace(NONE, cube_size=(32, 64, 1))
+
+
+def test_slices_are_whole_windowed_and_each_taken_once(rng):
+    volume = _noise(rng, (32, 64, 12))
+    sample = sample_cubes(volume, SLICES, "scan")
+    assert sample.cubes.shape == (12, 32, 64, 1)  # of 20 wanted, all that there are
+    assert sample.spacing == (0.7, 0.8, 2.5)
+    assert sorted(sample.starts.tolist()) == [[0, 0, z] for z in range(12)]
+    assert sample.starts[:, 2].tolist() != list(range(12))
+    for image, (_, _, z) in zip(sample.cubes, sample.starts, strict=True):
+        hounsfield = np.clip(volume.array[:, :, z].astype(float), -1000, 1000)
+        np.testing.assert_allclose(image[..., 0], (hounsfield + 1000) / 2000, atol=1e-6)
+
+
+def test_slices_follow_from_the_seed_and_the_scan_s_own_name(rng):
+    volume = _noise(rng, (32, 64, 60))
+    places = sample_cubes(volume, SLICES, "a/scan").starts
+    np.testing.assert_array_equal(sample_cubes(volume, SLICES, "a/scan").starts, places)
+    assert not np.array_equal(sample_cubes(volume, SLICES, "b/scan").starts, places)
+    assert len(places) == SLICES.cubes_per_volume
+
+
+def test_slices_are_resized_over_the_same_extent():
+    x, y, z = np.meshgrid(*(np.arange(side) for side in (96, 96, 3)), indexing="ij")
+    array = (4.0 * x - 3.0 * y + 100 * z).astype(np.float32)
+    config = dataclasses.replace(SLICES, window="-1000,1000")
+    sample = sample_cubes(new_volume(array, (0.5, 0.5, 2)), config, "scan")
+    assert sample.spacing == pytest.approx((1.5, 0.75, 2))
+    for image, (_, _, plane) in zip(sample.cubes, sample.starts, strict=True):
+        # The centre of new pixel i lies at (i + 1/2) * 96 / side - 1/2; inside, an
+        # average of what is linear is its value at the centre.
+        along_x = 4.0 * ((np.arange(32) + 0.5) * 3 - 0.5)
+        along_y = 3.0 * ((np.arange(64) + 0.5) * 1.5 - 0.5)
+        expected = (along_x[:, None] - along_y + 100 * plane + 1000) / 2000
+        found = image[1:-1, 1:-1, 0]
+        np.testing.assert_allclose(found, expected[1:-1, 1:-1], atol=0.002)
+
+
+def test_chest_slices_hold_lung_and_their_share_of_tissue_is_written_down(chest):
+    config = CubeConfig(cube_size=(64, 64, 1))
+    sample = sample_cubes(chest, config, "scan", luna16=True)
+    assert sample.rule == "chest_slices" and sample.window == "ct"
+    assert len(sample.cubes) == 32
+    for (_, _, z), tissue in zip(sample.starts, sample.tissue, strict=True):
+        plane = chest.array[:, :, z]
+        middle = plane[32:96, 32:96]
+        assert np.mean((middle > -950) & (middle < -500)) >= 0.2
+        assert tissue == np.mean(plane >= -150)
+
+
+def test_a_picture_is_one_slice_by_its_percentiles_or_the_range_given(rng):
+    array = rng.integers(0, 200, (96, 128, 1)).astype(np.uint8)
+    picture = new_volume(array, (1, 1, 1))
+    auto = CubeConfig(cube_size=(96, 128, 1))
+    sample = sample_cubes(picture, auto, "scan")
+    assert sample.rule == "none" and sample.window == "percentile"
+    assert sample.starts.tolist() == [[0, 0, 0]]
+    whole = dataclasses.replace(auto, window="0,255")
+    image = sample_cubes(picture, whole, "scan").cubes[0]
+    np.testing.assert_allclose(image, array / 255, atol=1e-6)
+
+
 def test_hippocampus_crops_give_8_cubes_or_more(shared_data):
     config = CubeConfig(acceptance="foreground", cube_size=(32, 32, 32))
     paths = sorted((shared_data / "hippocampus" / "images").iterdir())[::20]

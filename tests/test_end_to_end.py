@@ -60,11 +60,18 @@ def test_phantoms_become_cubes_become_a_model_that_restores(tmp_path):
 
 
 @pytest.mark.slow
-def test_two_real_chest_cts_train_from_raw_scans(tmp_path, shared_data):
+@pytest.mark.parametrize(
+    "network",
+    [
+        "--base_filters=2 --cube_size=32,32,16",
+        "--model=unet2d --base_filters=16 --cube_size=64,64",
+    ],
+    ids=["cubes", "slices"],
+)
+def test_two_real_chest_cts_train_from_raw_scans(tmp_path, shared_data, network):
     printed = _type(
-        f"pretrain --data_dir={shared_data / 'lidc_ct'} --output_dir=run "
-        "--base_filters=2 --epochs=2 --cubes_per_volume=4 --cube_size=32,32,16 "
-        "--batch_size=2 --exclude=*votes*",
+        f"pretrain --data_dir={shared_data / 'lidc_ct'} --output_dir=run {network} "
+        "--epochs=2 --cubes_per_volume=4 --batch_size=2 --exclude=*votes*",
         tmp_path,
     )
     assert "4 train, 4 validate" in printed

@@ -65,6 +65,22 @@ def test_flags_reach_the_extraction(command, scans, tmp_path):
         assert part in settings
 
 
+def test_two_sides_take_slices(command, scans, tmp_path):
+    output = tmp_path / "slices"
+    code, out, err = command(
+        f"--data_dir={scans}",
+        f"--output_dir={output}",
+        "--cube_size=32,64",
+        "--cubes_per_volume=3",
+        "--acceptance=none",
+        "--num_workers=1",
+    )
+    assert code == 0 and err == ""
+    files = sorted(output.glob("bat_3_s_32x64x1_*.npy"))
+    assert f"{len(files)} cube files in {output}" in out.splitlines()[-1]
+    assert sum(len(np.load(path)) for path in files) == 3 * 3
+
+
 def test_running_the_command_again_changes_nothing(command, scans, tmp_path):
     arguments = (f"--data_dir={scans}", f"--output_dir={tmp_path / 'cubes'}", *SMALL)
     assert command(*arguments)[0] == 0

@@ -19,6 +19,7 @@ from models_genesis_tf.imaging.cube_files import open_cubes
 from models_genesis_tf.imaging.volumes import new_volume, read_volume, write_volume
 from models_genesis_tf.phantoms import luna16
 from models_genesis_tf.phantoms.marker import is_phantom, marked
+from tests.image_files import GREY, make_dicom, make_png
 
 CONFIG = CubeConfig(
     cube_size=(16, 16, 8), cubes_per_volume=4, acceptance="none", window="ct"
@@ -352,6 +353,95 @@ def test_resampled_scans_give_the_new_spacing(scans, tmp_path):
     rows = _rows(tmp_path / "cubes", "bat_*.csv")
     assert {row["spacing_z"] for row in rows} == {"1.25"}
     assert max(int(row["z"]) for row in rows) > 16 - 8
+
+
+SLICES = dataclasses.replace(CONFIG, cube_size=(64, 32, 1))
+
+
+def test_slices_of_scans_have_files_and_rows_as_cubes_have(scans, tmp_path, capsys):
+    files = extract_cubes(scans, tmp_path / "slices", SLICES, num_workers=1)
+    folds = sorted({scan.fold for scan in find_scans(scans)})
+    assert [path.name for path in files] == [
+        f"bat_4_s_64x32x1_{fold}.npy" for fold in folds
+    ]
+    found = open_cubes(tmp_path / "slices")
+    assert len(found) == 48 and found.cube_shape == (64, 32, 1, 1)
+    assert found.has_provenance and set(found.datasets) == {"other"}
+    rows = _rows(tmp_path / "slices", "bat_*.csv")
+    assert {(row["x"], row["y"]) for row in rows} == {("0", "0")}
+    assert len({(row["source"], row["z"]) for row in rows}) == 48
+    spacings = {tuple(float(row[f"spacing_{axis}"]) for axis in "xyz") for row in rows}
+    expected = (0.7 * 24 / 64, 0.8 * 22 / 32, 2.5)
+    np.testing.assert_allclose(list(spacings), [expected] * len(spacings), rtol=1e-6)
+    assert "12 scans: rule none, window ct" in capsys.readouterr().out
+
+
+def test_two_workers_write_the_same_slices_as_one(scans, tmp_path):
+    for workers in (1, 2):
+        extract_cubes(scans, tmp_path / f"{workers}", SLICES, num_workers=workers)
+    assert _contents(tmp_path / "1") == _contents(tmp_path / "2")
+
+
+def _write_pictures(folder: Path) -> dict[str, np.ndarray]:
+    """Pictures in two formats and folders, each `(x, y)` of 8 bits by its source."""
+    rng = np.random.default_rng(3)
+    pictures = {
+        f"{folder.name}/{name}": rng.integers(0, 256, (64, 32)).astype(np.uint8)
+        for name in ("a_1.png", "a_2.png", "deep/b.dcm")
+    }
+    for source, picture in pictures.items():
+        path = folder.parent / source
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".png":
+            rows = [row.tobytes() for row in picture.T]
+            path.write_bytes(make_png(rows, 64, 8, GREY))
+        else:
+            path.write_bytes(make_dicom(np.ascontiguousarray(picture.T)))
+    return pictures
+
+
+def test_each_picture_becomes_one_slice(tmp_path, capsys):
+    pictures = _write_pictures(tmp_path / "data" / "xrays")
+    broken = tmp_path / "data" / "xrays" / "broken.png"
+    broken.write_bytes((tmp_path / "data" / "xrays" / "a_1.png").read_bytes()[:-30])
+    config = dataclasses.replace(SLICES, acceptance="auto", window="0,255")
+    files = extract_cubes(tmp_path / "data", tmp_path / "slices", config, num_workers=1)
+    images = np.concatenate([np.load(path) for path in files])
+    rows = [row for path in files for row in _rows(path.parent, f"{path.stem}.csv")]
+    assert {row["source"] for row in rows} == set(pictures)
+    for image, row in zip(images, rows, strict=True):
+        expected = pictures[row["source"]] / 255
+        np.testing.assert_allclose(image[..., 0], expected, atol=1e-6)
+        assert (row["x"], row["y"], row["z"]) == ("0", "0", "0")
+    printed = capsys.readouterr().out
+    assert "3 scans: rule none, window 0,255" in printed
+    assert "fewer" not in printed  # than the four wanted of a scan
+    assert set(_skipped(tmp_path / "slices")) == {"xrays/broken.png"}
+    assert "test_list" not in printed
+
+
+def test_pictures_are_no_scans_where_cubes_are_cut(tmp_path):
+    _write_pictures(tmp_path / "data" / "xrays")
+    _write_scan(tmp_path / "data" / "scan.nii", 0)
+    in_process(tmp_path / "data", tmp_path / "cubes", exclude=["deep"])
+    assert {row["source"] for row in _rows(tmp_path / "cubes", "bat*.csv")} == {"scan"}
+
+
+def test_pictures_that_are_left_out_are_counted(tmp_path, capsys):
+    pictures = _write_pictures(tmp_path / "data" / "xrays")
+    (tmp_path / "data" / "test_list.txt").write_text("a_2.png\n")
+    extract_cubes(tmp_path / "data", tmp_path / "slices", SLICES, num_workers=1)
+    rows = _rows(tmp_path / "slices", "bat_*.csv")
+    assert {row["source"] for row in rows} == set(pictures) - {"xrays/a_2.png"}
+    assert "test_list.txt names 1 picture, left out" in capsys.readouterr().out
+
+
+def test_a_folder_of_scans_that_give_no_slice_names_the_reason(tmp_path):
+    flat = new_volume(np.full((24, 22, 16), 40, np.int16), (1, 1, 1))
+    write_volume(tmp_path / "scans" / "flat.nii", flat.array, flat)
+    config = dataclasses.replace(SLICES, acceptance="chest_ct")
+    with pytest.raises(InputError, match="gave a slice. Received: flat: no window was"):
+        extract_cubes(tmp_path / "scans", tmp_path / "slices", config, num_workers=1)
 
 
 class _BrokenPool:

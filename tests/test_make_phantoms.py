@@ -47,7 +47,9 @@ def test_the_command_writes_what_its_flags_say(command, tmp_path):
     assert _contents(output) == _contents(tmp_path / "expected")
 
 
-@pytest.mark.parametrize("name", ["nodules", "lidc", "pe", "lits", "brats"])
+@pytest.mark.parametrize(
+    "name", ["nodules", "lidc", "pe", "lits", "brats", "chestxray", "cimt"]
+)
 def test_each_data_set_is_written_as_its_module_does(command, tmp_path, name):
     output = tmp_path / "made"
     code, out, err = command(

@@ -29,6 +29,20 @@ def test_restoration_panel_is_a_picture_and_leaves_no_partial_file(tmp_path, rng
     assert imread(path).std() > 0
 
 
+def test_a_slice_is_drawn_as_it_is_in_one_row(tmp_path, rng):
+    image = rng.random((24, 16), np.float32)
+    np.testing.assert_array_equal(panels.plane_slice(image, "axial"), image.T)
+    sizes = {}
+    for name, shown in (("slice", image), ("cube", image[..., None].repeat(16, -1))):
+        path = tmp_path / f"{name}.png"
+        panels.save_restoration_panel(path, shown, shown * 0.5, shown)
+        sizes[name] = imread(path).shape
+    assert sizes["slice"][0] < 0.5 * sizes["cube"][0]
+    panels.save_overview_panel(tmp_path / "all.png", [image], [image], [image])
+    assert imread(tmp_path / "all.png").std() > 0
+    assert panels.montage([[image, image], [image, image]]).shape == (32, 48)
+
+
 def test_a_montage_puts_axial_slices_side_by_side():
     cubes = [np.full((3, 2, 4), value, np.float32) for value in (0.1, 0.2, 0.3, 0.4)]
     cubes[0][0, 1, 2] = 0.9

@@ -14,12 +14,13 @@ from absl import flags
 from absl.testing import flagsaver
 
 from models_genesis_tf import pretrain
-from models_genesis_tf.config import PretrainConfig
+from models_genesis_tf.config import PRETRAIN_DEFAULTS, PretrainConfig
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.experiments import run_folder
 from models_genesis_tf.imaging.volumes import new_volume, write_volume
 from models_genesis_tf.phantoms import luna16
 from models_genesis_tf.phantoms.data_sets import DATA_SETS, DataSet
+from tests.image_files import GREY, make_png
 
 COMMAND = "models_genesis_tf.pretrain"
 QUICK = ("--acceptance=none", "--num_workers=1")
@@ -194,6 +195,75 @@ def test_without_data_phantoms_are_made_and_demonstration_settings_taken(
     assert call.config.base_filters == 4
     assert call.config.epochs == 3  # given, and so not the demonstration's
     assert len(list((place / "data" / "phantom" / "luna16").rglob("*.mhd"))) == 2
+
+
+def test_slices_of_scans_train_a_network_of_two_dimensions(prepared, place):
+    _write_scans(place / "scans")
+    call = prepared(
+        "--model=unet2d",
+        "--data_dir=scans",
+        "--output_dir=run",
+        "--cubes_per_volume=5",
+        *QUICK,
+    )
+    assert call.config == PRETRAIN_DEFAULTS["unet2d"]
+    assert call.config.base_filters == 64
+    assert call.cubes.cube_shape == (224, 224, 1, 1) and len(call.cubes) == 15
+    recorded = (place / "run" / "flags.cfg").read_text()
+    assert "--model=unet2d\n" in recorded and "--cube_size=224,224\n" in recorded
+
+
+def test_pictures_train_a_network_of_two_dimensions(prepared, place):
+    rng = np.random.default_rng(0)
+    for name in ("00000001_000", "00000001_001", "00000002_000"):
+        rows = [rng.bytes(40) for _ in range(50)]
+        (place / "xrays" / "images").mkdir(parents=True, exist_ok=True)
+        path = place / "xrays" / "images" / f"{name}.png"
+        path.write_bytes(make_png(rows, 40, 8, GREY))
+    call = prepared("--model=unet2d", "--data_dir=xrays", "--cube_size=64,32")
+    assert call.cubes.cube_shape == (64, 32, 1, 1)
+    assert sorted(call.cubes.sources) == [
+        f"images/0000000{name}.png" for name in ("1_000", "1_001", "2_000")
+    ]
+    with pytest.raises(InputError, match="--data_dir holds scans"):
+        prepared("--data_dir=xrays", "--output_dir=cubes")  # of cubes
+
+
+def test_folders_of_cubes_serve_both_networks(prepared, place):
+    _write_cubes(place / "cubes")
+    for model in ("unet3d", "unet2d"):
+        arguments = ("--data_dir=cubes", f"--output_dir={model}", f"--model={model}")
+        call = prepared(*arguments)
+        assert call.cubes.cube_shape == (16, 16, 16, 1)
+        assert call.config.model == model
+
+
+def test_sides_have_to_suit_the_network(prepared, place):
+    _write_cubes(place / "cubes")
+    for model, size, rule in (
+        ("unet2d", "64,64,32", "takes 2 positive numbers"),
+        ("unet2d", "64,80", "multiples of 32, such as 64,64"),
+        ("unet3d", "64,64", "takes 3 positive numbers"),
+    ):
+        with pytest.raises(InputError, match=f"{rule}.*--cube_size={size}"):
+            prepared("--data_dir=cubes", f"--model={model}", f"--cube_size={size}")
+    with pytest.raises(InputError, match="unet3d, unet2d. Received: --model=vnet"):
+        prepared("--data_dir=cubes", "--model=vnet")
+
+
+def test_without_data_two_dimensions_have_their_own_demonstration(
+    prepared, place, small_phantoms, capsys
+):
+    arguments = ("--model=unet2d", "--output_dir=run", "--epochs=3")
+    call = prepared(*arguments, "--num_workers=1")
+    assert "synthetic scans" in capsys.readouterr().out.splitlines()[-1]
+    assert call.facts == {"synthetic": True}
+    assert call.cubes.cube_shape == (64, 64, 1, 1) and len(call.cubes) == 2 * 32
+    assert (call.config.model, call.config.base_filters) == ("unet2d", 16)
+    assert call.config.epochs == 3
+    again = prepared("--flagfile=run/flags.cfg", "--output_dir=again")
+    assert again.config == call.config
+    assert again.cubes.cube_shape == call.cubes.cube_shape
 
 
 def test_phantoms_that_are_given_are_synthetic_and_no_demonstration(

@@ -50,6 +50,22 @@ def test_it_says_how_the_scan_is_treated_and_the_share_of_windows_taken(ball, tm
     assert "rule none" in text and "100% of windows" in text
 
 
+def test_slices_have_a_preview_too(ball, tmp_path):
+    config = CubeConfig(cube_size=(32, 32, 1))
+    pictures = []
+    for name in ("a", "b"):
+        path = tmp_path / f"{name}.png"
+        text = save_preview(ball, path, config, TransformConfig())
+        pictures.append(imread(path))
+    np.testing.assert_array_equal(*pictures)
+    assert text.startswith("rule foreground, window percentile")
+    # Slices near the ball's middle hold a fifth of it.
+    inside = [np.pi * (144 - (z - 16) ** 2) >= 0.2 * 64 * 32 for z in range(32)]
+    assert 3 < sum(inside) < 20
+    share = float(text.split(", ")[-1].split("%")[0])
+    assert share / 100 == pytest.approx(np.mean(inside), abs=0.15)
+
+
 def test_a_scan_without_accepted_windows_has_no_preview(tmp_path):
     flat = new_volume(np.zeros((32, 32, 32), np.float32), (1, 1, 1))
     config = CubeConfig(cube_size=(16, 16, 8), window="0,1", acceptance="foreground")

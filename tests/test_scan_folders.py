@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from models_genesis_tf.errors import InputError
-from models_genesis_tf.experiments.scan_folders import find_scans
+from models_genesis_tf.experiments.scan_folders import find_scans, held_out
+from tests.image_files import make_dicom
 
 
 def _touch(folder, *names):
@@ -57,3 +58,92 @@ def test_a_folder_without_chosen_scans_is_an_error_that_names_it(tmp_path, filte
     _touch(tmp_path, "p1.nii", "notes.txt")
     with pytest.raises(InputError, match=f"Received: --data_dir={tmp_path}"):
         find_scans(tmp_path, **filters)
+
+
+def _sources(folder, **options) -> list[str]:
+    return [scan.source for scan in find_scans(folder, **options)]
+
+
+def test_pictures_are_scans_where_they_are_wanted_and_keep_their_suffix(tmp_path):
+    _touch(tmp_path, "a.nii.gz", "deep/b.png", "deep/c.JPG", "d.jpeg", "notes.txt")
+    assert _sources(tmp_path) == ["a"]
+    scans = find_scans(tmp_path, with_pictures=True)
+    assert {scan.source: scan.picture for scan in scans} == {
+        "a": False,
+        "d.jpeg": True,
+        "deep/b.png": True,
+        "deep/c.JPG": True,
+    }
+    assert not any(scan.luna16 for scan in scans)
+    assert _sources(tmp_path, with_pictures=True, include=["*.png"]) == ["deep/b.png"]
+    assert "a" not in _sources(tmp_path, with_pictures=True, exclude=["a.*"])
+
+
+def _write_dicom(folder, count: int, tags) -> None:
+    folder.mkdir(parents=True)
+    for k in range(count):
+        pixels = np.full((4, 5), k, np.uint16)
+        (folder / f"{k}.dcm").write_bytes(make_dicom(pixels, tags=tags))
+
+
+def test_dicom_files_that_say_where_they_lie_are_a_series_and_others_pictures(
+    tmp_path,
+):
+    lies = {
+        (0x20, 0x32): ("DS", "0\\0\\0"),
+        (0x20, 0x37): ("DS", "1\\0\\0\\0\\1\\0"),
+        (0x28, 0x30): ("DS", "1\\1"),
+    }
+    _write_dicom(tmp_path / "ct", 3, lies)
+    _write_dicom(tmp_path / "xrays", 2, {})
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "x.dcm").write_bytes(b"no DICOM")
+    scans = find_scans(tmp_path, with_pictures=True)
+    assert {scan.source: scan.picture for scan in scans} == {
+        "broken/x.dcm": True,
+        "ct": False,
+        "xrays/0.dcm": True,
+        "xrays/1.dcm": True,
+    }
+    # Slices of a series that is left out are no pictures either.
+    assert "ct/0.dcm" not in _sources(tmp_path, with_pictures=True, exclude=["ct"])
+
+
+def test_the_visits_of_a_patient_share_a_fold_whatever_their_archive(tmp_path):
+    names = [
+        f"images_{archive:03}/images/{patient:08}_{archive:03}.png"
+        for patient in range(1, 40)
+        for archive in (1, 2)
+    ]
+    _touch(tmp_path, *names)
+    folds = {scan.source: scan.fold for scan in find_scans(tmp_path, (), (), True)}
+    assert len(folds) == len(names) and len(set(folds.values())) > 6
+    for first, second in zip(names[::2], names[1::2], strict=True):
+        assert folds[first] == folds[second]
+
+
+def test_pictures_on_the_owner_s_test_list_are_left_out(tmp_path):
+    _touch(tmp_path, *(f"images/0000000{k}_000.png" for k in range(5)))
+    assert held_out(tmp_path) == frozenset()
+    (tmp_path / "test_list.txt").write_text("00000001_000.png\n00000004_000.png\n")
+    assert held_out(tmp_path) == {"00000001_000.png", "00000004_000.png"}
+    below = tmp_path / "images_001" / "images"
+    below.mkdir(parents=True)
+    assert held_out(below) == held_out(tmp_path)
+    names = (tmp_path / "test_list.txt").read_text(encoding="utf-8")
+    (tmp_path / "test_list.txt").write_text(names, encoding="utf-8-sig")
+    assert held_out(below) == {"00000001_000.png", "00000004_000.png"}
+    left = [f"0000000{k}_000.png" for k in (0, 2, 3)]
+    assert _sources(tmp_path / "images", with_pictures=True) == left
+    assert _sources(tmp_path, with_pictures=True) == [f"images/{name}" for name in left]
+    (tmp_path / "test_list.txt").write_bytes(b"\xff\xfe0")
+    with pytest.raises(InputError, match=r"test_list\.txt is a text file in UTF-8"):
+        held_out(below)
+
+
+def test_the_error_names_the_formats_of_pictures_where_they_count(tmp_path):
+    with pytest.raises(InputError, match=r"\(.*\) or cube files") as caught:
+        find_scans(tmp_path)
+    assert ".png" not in str(caught.value)
+    with pytest.raises(InputError, match=r"pictures \(.png, .jpg, .jpeg, .dcm\) or"):
+        find_scans(tmp_path, with_pictures=True)

@@ -14,7 +14,7 @@ from keras import layers
 from scipy import ndimage
 from sklearn.metrics import roc_auc_score
 
-from models_genesis_tf import predict
+from models_genesis_tf import evaluate, predict
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.evaluation.segmentation_metrics import dice
 from models_genesis_tf.experiments.examples import Examples
@@ -232,8 +232,12 @@ def test_windows_with_and_without_depth_are_predicted_alike(tmp_path):
     np.testing.assert_allclose(flat[0, ..., 0], expected, atol=1e-5)
 
 
-def test_slices_around_a_middle_are_odd_in_number():
+def test_slices_around_a_middle_are_odd_in_number_and_inside():
     assert list(slices_around(1)) == [0]
+    assert list(slices_around(5, depth=20)) == [-2, -1, 0, 1, 2]
+    assert list(slices_around(5, depth=1)) == [0]
+    assert list(slices_around(5, depth=2)) == [0, 1]
+    assert list(slices_around(5, depth=4)) == [-1, 0, 1, 2]
     assert list(slices_around(5)) == [-2, -1, 0, 1, 2]
     for count in (0, 2, -3):
         with pytest.raises(InputError, match=f"slices_per_case={count}"):
@@ -304,7 +308,20 @@ def test_runs_in_two_dimensions_say_so(runs):
     assert runs["classification", "segmenter"]["pretraining"]["dimension"] == 2
 
 
-def test_imagenet_is_a_start_of_its_own(runs):
+def test_whole_scans_of_a_network_on_slices_are_scored_too(runs, tmp_path):
+    """They are the scores of the run, which tiles volumes by slices as well."""
+    run = runs["folder"] / "segmentation_scratch"
+    where = (f"--cache_dir={runs['folder'] / 'cache'}", f"--output_dir={tmp_path}")
+    _call(evaluate, f"--run={run}", "--whole_scans", *where)
+    written = json.loads((tmp_path / "whole_scans.json").read_text(encoding="utf-8"))
+    (trial,) = written["trials"]
+    scores = runs["segmentation", "scratch"]["trials"][0]["scores"]
+    whole = trial["whole scans"]
+    assert {name: scores[name] for name in whole} == pytest.approx(whole)
+    assert 0 <= trial["patches"]["paper_iou"] <= 1
+
+
+def test_imagenet_is_a_start_of_its_own(runs, tmp_path):
     results = runs["segmentation", "imagenet"]
     assert results["weights"].startswith("imagenet:")
     assert results["pretraining"]["name"] == "resnet18"
@@ -313,6 +330,10 @@ def test_imagenet_is_a_start_of_its_own(runs):
         (runs["folder"] / "segmentation_imagenet/run.json").read_text(encoding="utf-8")
     )
     assert record["seen_before"] == []  # photographs are no scans
+    unnamed = results["weights"].removeprefix("imagenet:")
+    config = dataclasses.replace(CONFIG, weights=unnamed, base_filters=None)
+    with pytest.raises(InputError, match=r"named imagenet:FILE\. Received: --weights="):
+        finetune(tmp_path, config, tmp_path / "cache")
 
 
 def test_weights_of_the_other_dimension_are_refused_before_data_are_read(
@@ -347,6 +368,9 @@ def test_pictures_are_learned_in_two_dimensions_without_being_asked(tmp_path, rn
     assert data.input_shape == (64, 64, 1)  # the least that holds 50 x 40
     examples = Examples.of(data, data.split.train)
     assert examples.places_of_classification([0, 1]) == [(0, (0,)), (1, (0,))]
+    config = dataclasses.replace(config, dimension=3)
+    with pytest.raises(InputError, match="takes volumes. Received: images of one sl"):
+        load_labelled_data(config, tmp_path / "cache", ("train", "valid"))
 
 
 def test_each_label_has_its_own_curve(tmp_path):
@@ -399,8 +423,8 @@ def test_pictures_are_predicted_to_pictures(tmp_path, rng, monkeypatch, capsys):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         sitk.WriteImage(sitk.GetImageFromArray(arrays[name]), name)
     _threshold_model(tmp_path / "m.keras", 99.5)
-    call = ("predict", "--model=m.keras")
-    _predict(*call, "--input=in", "--output=out", "--preview")
+    call = (predict, "--model=m.keras")
+    _call(*call, "--input=in", "--output=out", "--preview")
     assert capsys.readouterr().out.split() == [
         "out/a_mask.png",
         "out/a_mask_preview.png",
@@ -411,16 +435,17 @@ def test_pictures_are_predicted_to_pictures(tmp_path, rng, monkeypatch, capsys):
         path = Path("out", name.removeprefix("in/").replace(".png", "_mask.png"))
         mask = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
         np.testing.assert_array_equal(mask, array > 99.5)
-    _predict(*call, "--input=in/a.png", "--output=here.png")
+    _call(*call, "--input=in/a.png", "--output=here.png")
     np.testing.assert_array_equal(
         sitk.GetArrayFromImage(sitk.ReadImage("here.png")), arrays["in/a.png"] > 99.5
     )
-    _predict(*call, "--input=in/a.png", "--probabilities")
+    _call(*call, "--input=in/a.png", "--probabilities")
     assert sitk.ReadImage("a_probability.nii.gz").GetSize() == (45, 70, 1)
 
 
-def _predict(*arguments: str) -> None:
+def _call(module, *arguments: str) -> None:
+    """Runs a command in this process, from parsing on."""
     with flagsaver.flagsaver():
         flags.FLAGS.unparse_flags()
-        flags.FLAGS(arguments)
-        predict.main()
+        flags.FLAGS([module.__name__, *arguments])
+        module.main()

@@ -1,8 +1,9 @@
 """Which scans of which patients a run saw, for run.json and split.csv."""
 
-from models_genesis_tf.imaging.cube_files import CubeSet, patients_of
+from models_genesis_tf.imaging.cube_files import CubeSet
 from models_genesis_tf.imaging.cube_splits import Split
 from models_genesis_tf.imaging.fingerprints import fingerprint
+from models_genesis_tf.imaging.patients import patients_of
 
 
 def list_cases(cubes: CubeSet, split: Split) -> list[dict[str, str]]:

@@ -60,9 +60,8 @@ def load_run(
     split: str | None,
     data: dict,
     cache_dir: str | None,
-    prepare: bool = True,
 ) -> tuple[FinetuneConfig, LabelledData, dict]:
-    """Finds the cases that a run is scored on, once it has come to its end.
+    """Prepares the cases that a run is scored on, once it has come to its end.
 
     Args:
       run: See `evaluate`, as for the others.
@@ -70,7 +69,6 @@ def load_run(
       split: See there.
       data: See there.
       cache_dir: See there.
-      prepare: Whether the cases that are scored are prepared.
 
     Returns:
       The settings, whose `score_split` is the part that is scored; the data; and what
@@ -98,9 +96,8 @@ def load_run(
         **data,
         patch_size=tuple(record["patch_size"]),
     )
-    parts = [config.score_split] if prepare else []
     labelled = load_labelled_data(
-        config, _cache_dir(run, cache_dir), parts, record["classes"]
+        config, _cache_dir(run, cache_dir), [config.score_split], record["classes"]
     )
     same_split = split_sha256(labelled.split) == record["split_sha256"]
     if not same_split or list(labelled.classes) != record["classes"]:

@@ -205,9 +205,9 @@ class Examples:
         """Where a classified case's patches are; a picture is one slice."""
         if self.data.task.dimension == 3:
             return [()]
-        if self.cases[index].shape[2] == 1:
-            return [(0,)]
-        return [(up,) for up in slices_around(self.data.slices_per_case)]
+        case = self.cases[index]
+        depth = case.shape[2] if case.centre is None else None
+        return [(up,) for up in slices_around(self.data.slices_per_case, depth)]
 
     def _foreground_voxels(self, index: int) -> np.ndarray:
         if index not in self.foreground:

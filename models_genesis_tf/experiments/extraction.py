@@ -85,8 +85,7 @@ def extract_cubes(
     skipped = _read_skipped([report])
     for scan in todo:  # tried again
         skipped.pop(scan.source, None)
-    if any(scan.picture for scan in scans) and held_out(data_dir):
-        print(f"{len(held_out(data_dir))} pictures of test_list.txt are left out")
+    _print_held_out(data_dir, scans)
     _print_finished(output_dir, chosen, pending)
     notices: collections.Counter[str] = collections.Counter()
     with contextlib.closing(_sample_all(todo, config, num_workers)) as results:
@@ -145,6 +144,13 @@ def _check_settings(output_dir: Path, settings: dict, shard: tuple[int, int]) ->
 
 def _pairs(settings: dict, keys: list[str]) -> str:
     return ", ".join(f"{key}={settings.get(key)}" for key in keys)
+
+
+def _print_held_out(data_dir: str | Path, scans: list[Scan]) -> None:
+    """Says that pictures are kept for tests, where there are pictures."""
+    count = len(held_out(data_dir)) if any(scan.picture for scan in scans) else 0
+    if count:
+        print(f"test_list.txt names {count} picture{'s' * (count > 1)}, left out")
 
 
 def _print_finished(

@@ -9,6 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from models_genesis_tf.config import FinetuneConfig
+from models_genesis_tf.errors import InputError
 from models_genesis_tf.tasks.base import Listing, Task
 from models_genesis_tf.tasks.case_arrays import Preparation
 from models_genesis_tf.tasks.catalogue import list_task
@@ -121,6 +122,7 @@ def load_labelled_data(
     if config.dimension == 2:
         patch_size = (*patch_size[:2], 1)
     task = dataclasses.replace(task, dimension=2 if patch_size[2] == 1 else 3)
+    _check_dimension(config, task.dimension)
     notices = [listing.notice, split.notice]
     if task.kind == "classification":
         notices += _classification_notices(task, classes, patch_size, prepared)
@@ -149,6 +151,19 @@ def _classes_of(
         values = find_label_values(training)
         return tuple(str(value) for (value,) in values), values
     return tuple(classes), tuple((int(name),) for name in classes)
+
+
+def _check_dimension(config: FinetuneConfig, dimension: int) -> None:
+    """Checks that what was asked for can be done with the images."""
+    if config.dimension not in (None, dimension):
+        raise InputError(
+            "a network in --dimension=3 takes volumes. Received: images of one slice"
+        )
+    if config.slices_per_case > 1 and dimension == 3:
+        raise InputError(
+            "--slices_per_case goes with --dimension=2. "
+            f"Received: --slices_per_case={config.slices_per_case}"
+        )
 
 
 def _classification_notices(

@@ -126,8 +126,10 @@ class Predictor:
         preparation = Preparation(facts.window, facts.spacing, facts.in_plane_size)
         image = make_arrays(_case(paths), preparation, ()).image
         x, y, z = centre_patch_start(image.shape[:3], facts.patch_size)
-        slices = self._slices if image.shape[2] > 1 else [0]
-        patches = [cut_patch(image, (x, y, z + up), facts.patch_size) for up in slices]
+        patches = [
+            cut_patch(image, (x, y, z + up), facts.patch_size)
+            for up in self._slices(image.shape[2])
+        ]
         return self._predict(np.stack(patches)).mean(axis=0).tolist()
 
     def classify_places(
@@ -153,25 +155,25 @@ class Predictor:
         shape = source.array.shape
         scale = np.divide(facts.spacing or source.spacing, source.spacing)
         centres = [voxel_of(place, *geometry, shape) for place in places]
-        results = []
+        results, slices = [], self._slices()
         for start in range(0, len(centres), _PATCHES_AT_ONCE):
             patches = [
                 sample_around(
                     arrays.image, centre + scale * (0, 0, up), facts.patch_size, scale
                 )
                 for centre in centres[start : start + _PATCHES_AT_ONCE]
-                for up in self._slices
+                for up in slices
             ]
             outputs = self._predict(np.stack(patches))
-            of_place = outputs.reshape(-1, len(self._slices), outputs.shape[-1])
+            of_place = outputs.reshape(-1, len(slices), outputs.shape[-1])
             results += of_place.mean(axis=1).tolist()
         return results
 
-    @property
-    def _slices(self) -> Sequence[int]:
-        """How far above its middle each patch of a place lies, in its voxels."""
-        count = self.facts.slices_per_case if self.facts.takes_pictures else 1
-        return slices_around(count)
+    def _slices(self, depth: int | None = None) -> Sequence[int]:
+        """How far above the middle each patch lies, in its voxels."""
+        if not self.facts.takes_pictures:
+            return [0]
+        return slices_around(self.facts.slices_per_case, depth)
 
 
 def over_flips(predict: Predict, kind: str) -> Predict:

@@ -125,7 +125,10 @@ def _draw_transforms(figure, cube: np.ndarray, config: TransformConfig, rng) -> 
         "out-painting": outpainting(cube, rng, config),
         "shuffling, non-linear,\nout-painting": together,
     }
-    figure.suptitle("One cube under each transform, axial slice", fontsize=11)
+    what = "cube under each transform, axial slice"
+    if cube.ndim == 3:
+        what = "slice under each transform"
+    figure.suptitle(f"One {what}", fontsize=11)
     for axes, (title, deformed) in zip(
         figure.subplots(1, _SHOWN), shown.items(), strict=True
     ):
@@ -179,7 +182,8 @@ def _draw_cubes(
     figure, volume: Volume, rule, accepted, rejected, bounds, cube_at
 ) -> None:
     """The scan with windows on it, and cubes taken and left beside it."""
-    figure.suptitle(f"Cubes taken and left under rule {rule.name}", fontsize=11)
+    what = "Slices" if rule.size[2] == 1 else "Cubes"
+    figure.suptitle(f"{what} taken and left under rule {rule.name}", fontsize=11)
     scan, cubes = figure.subfigures(1, 2, width_ratios=(1, 2.9))
     axes = scan.subplots()
     middle = volume.array.shape[1] // 2

@@ -10,12 +10,14 @@ from pathlib import Path
 
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.imaging import cube_files, images, volumes
+from models_genesis_tf.imaging.patients import patients_of
 
 _SUBSET = re.compile(r"subset(\d)")
 _NUM_HASHED_FOLDS = 10
 _LUNG_MASKS = "seg-lungs-LUNA16"  # a folder that LUNA16 ships beside the subsets
 # Of the NIH's ChestX-ray: names of the images that a diagnosis is tested on.
 _TEST_LIST = "test_list.txt"
+_LEVELS_UP = 3  # archives unpack to images_001/images
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def find_scans(
             "--include and --exclude let through"
         )
     sources = {path: _source(path, data_dir) for path in paths}
-    patients = cube_files.patients_of(sources.values())
+    patients = patients_of(sources.values())
     scans = []
     for path, source in sources.items():
         subset = _SUBSET.fullmatch(path.parent.name)
@@ -96,13 +98,22 @@ def held_out(data_dir: str | Path) -> frozenset[str]:
       data_dir: Folder of pictures.
 
     Returns:
-      The names of files that `test_list.txt` lists, in the folder or the one above it;
-      none without such a list.
+      The names of files that `test_list.txt` lists, in the folder or up to three above
+      it; none without such a list.
+
+    Raises:
+      InputError: If the list cannot be read.
     """
     folder = Path(data_dir).resolve()
-    for path in (folder / _TEST_LIST, folder.parent / _TEST_LIST):
+    for parent in (folder, *folder.parents[:_LEVELS_UP]):
+        path = parent / _TEST_LIST
         if path.is_file():
-            return frozenset(path.read_text(encoding="utf-8").split())
+            try:
+                return frozenset(path.read_text(encoding="utf-8-sig").split())
+            except (OSError, UnicodeDecodeError) as error:
+                raise InputError(
+                    f"{_TEST_LIST} is a text file in UTF-8. Received: {path} ({error})"
+                ) from error
     return frozenset()
 
 

@@ -17,9 +17,8 @@ from models_genesis_tf.experiments import run_folder
 from models_genesis_tf.imaging.fingerprints import sha256
 from models_genesis_tf.imaging.volumes import scan_name
 from models_genesis_tf.models.heads import check_width
-from models_genesis_tf.models.pretrained import load_pretrained
+from models_genesis_tf.models.pretrained import read_pretrained
 from models_genesis_tf.models.saving import read_metadata
-from models_genesis_tf.models.trunks import trunk_of
 from models_genesis_tf.tasks.base import Case
 from models_genesis_tf.tasks.splits import Split
 
@@ -36,13 +35,19 @@ def describe_weights(config: FinetuneConfig) -> dict | None:
       which is the same for runs that differ in their seed alone. None from scratch.
 
     Raises:
-      InputError: If they cannot be read, or have another width than asked for.
+      InputError: If they cannot be read, have another width or dimension than asked
+        for, or are ImageNet's and not called so.
     """
     if config.weights == SCRATCH:
         return None
-    model = load_pretrained(config.weights)
-    check_width(trunk_of(model), config.base_filters)
-    dimension = len(model.input_shape) - 2
+    start = read_pretrained(config.weights)
+    check_width(start.trunk, config.base_filters)
+    dimension = len(start.model.input_shape) - 2
+    if start.from_imagenet and not config.weights.startswith(IMAGENET):
+        raise InputError(
+            f"weights of ImageNet are named {IMAGENET}FILE. "
+            f"Received: --weights={config.weights}"
+        )
     if config.dimension not in (None, dimension):
         raise InputError(
             f"weights are of a network in --dimension={config.dimension}. "
@@ -68,6 +73,8 @@ def _recipe_sha256(record: dict) -> str:
         name: value
         for name, value in record["settings"].items()
         if name not in ("seed", *HOW_IT_RUNS)
+        # Runs that knew no other network did not name it.
+        and (name, value) != ("model", "unet3d")
     }
     # Not the cubes' own fingerprint: cutting them from scans takes the seed too.
     recipe = [record["series"], record["cube_shape"], settings]

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from models_genesis_tf.config import IMAGENET, SCRATCH, weights_path
+from models_genesis_tf.config import IMAGENET, SCRATCH, start_name, weights_path
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.experiments.data_folders import PHANTOM
 
@@ -272,7 +272,7 @@ def _runs_of_task(
 
 def _start_from(weights: str) -> _Start:
     if weights.startswith(IMAGENET):
-        return _Start(_plain(IMAGENET.rstrip(":")), weights)
+        return _Start(start_name(weights), weights)
     path = Path(weights)
     # All runs call their weights model.keras; the folder tells them apart.
     own = path.resolve().parent.name if path.name == "model.keras" else path.stem

@@ -24,6 +24,7 @@ from models_genesis_tf.evaluation.tables import (
 from models_genesis_tf.experiments import run_folder
 from models_genesis_tf.experiments.evaluation import load_run
 from models_genesis_tf.experiments.examples import Examples
+from models_genesis_tf.experiments.finished_runs import read_finished
 from models_genesis_tf.experiments.labelled_data import LabelledData
 from models_genesis_tf.experiments.prediction import Predictor
 from models_genesis_tf.experiments.scoring import (
@@ -64,14 +65,10 @@ def evaluate_whole_scans(
       InputError: If the run is no segmentation, its cases are patches without their
         scans, or as `evaluation.evaluate`.
     """
+    _check_segmentation(run)
     config, labelled, results = load_run(run, folder, split, data, cache_dir)
-    task = labelled.task
-    if task.kind != "segmentation":
-        raise InputError(
-            "--whole_scans is for runs of a segmentation. "
-            f"Received: --run={run} of --task={config.task}"
-        )
-    cleaning = postprocessing or task.postprocessing
+    group_by_scan(getattr(labelled.split, config.score_split))  # patches have none
+    cleaning = postprocessing or labelled.task.postprocessing
     run_folder.make_folder(folder)
     trials = []
     for result in results["trials"]:
@@ -100,6 +97,16 @@ def evaluate_whole_scans(
     return folder / "whole_scans.json"
 
 
+def _check_segmentation(run: Path) -> None:
+    """Refuses another run before its cases are prepared, which may take hours."""
+    settings = read_finished(run)[0]["settings"]
+    if settings["kind"] != "segmentation":
+        raise InputError(
+            "--whole_scans is for runs of a segmentation. "
+            f"Received: --run={run} of --task={settings['task']}"
+        )
+
+
 def _score_patches(
     model: Path, data: LabelledData, config: FinetuneConfig, trial: int
 ) -> SegmentationScores:
@@ -112,7 +119,9 @@ def _score_patches(
         examples.fixed_places(config.seed), _PATCHES, leave=False, disable=None
     ):
         patch, truth = examples.example_at((index, start))
-        outputs = predict(patch[None])[0]
+        # In two dimensions examples have no axis z, which spacings have.
+        truth = truth.reshape(data.patch_size)
+        outputs = predict(patch.reshape(1, *data.patch_size, -1))[0]
         scores.add(
             cases[index].name,
             cases[index].patient,

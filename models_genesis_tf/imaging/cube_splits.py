@@ -9,9 +9,9 @@ from models_genesis_tf.errors import InputError
 from models_genesis_tf.imaging.cube_files import (
     CubeSet,
     cubes_per_volume_of,
-    patients_of,
     stable_hash,
 )
+from models_genesis_tf.imaging.patients import patients_of
 
 LUNA16_TRAIN_FOLDS = (0, 1, 2, 3, 4)
 LUNA16_VALID_FOLDS = (5, 6)

@@ -54,11 +54,13 @@ def centre_patch_start(
     )
 
 
-def slices_around(count: int) -> range:
+def slices_around(count: int, depth: int | None = None) -> range:
     """Lists the slices on both sides of a middle one.
 
     Args:
       count: How many there are, odd.
+      depth: Slices of the volume whose middle it is, as `centre_patch_start` finds it;
+        those beyond it are left out. None lists all.
 
     Returns:
       How many slices above the middle each lies.
@@ -71,7 +73,11 @@ def slices_around(count: int) -> range:
             "slices around a middle one are an odd number. "
             f"Received: slices_per_case={count}"
         )
-    return range(-(count // 2), count // 2 + 1)
+    low, high = -(count // 2), count // 2
+    if depth is not None:
+        (middle,) = centre_patch_start((depth,), (1,))
+        low, high = max(low, -middle), min(high, depth - 1 - middle)
+    return range(low, high + 1)
 
 
 def cut_patch(

@@ -38,6 +38,8 @@ IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 _SCALING = "imagenet_scaling"
 _STAGES = (1, 2, 3, 4)
 _LEVELS = (4, 3, 2, 1, 0)
+# Of the last level: with 4 filters a network of width 8 can die and stay constant.
+_LEAST_WIDTH = 8
 # Where a convolution and its batch normalisation stand, as templates of their names.
 _ENCODER_UNITS = (
     "stem_{}",
@@ -145,13 +147,13 @@ class Trunk2D:
 
         Returns:
           The features of decoder_0_relu_1, at the sides of the image, half as many as
-          the stem has.
+          the stem has, and 8 at least.
         """
         for level in _LEVELS:
             enlarge = layers.UpSampling2D(
                 2, dtype=self.dtype, name=f"upsampling_{level}"
             )
-            x, width = enlarge(x), max(1, self.base_filters // 2)
+            x, width = enlarge(x), max(_LEAST_WIDTH, self.base_filters // 2)
             if level:
                 skip = skips[level - 1]
                 join = layers.Concatenate(

@@ -17,6 +17,7 @@ from models_genesis_tf.phantoms.chest_body import (
     draw_body,
     paint_body,
     paint_great_vessels,
+    paint_table,
 )
 from models_genesis_tf.phantoms.painting import (
     Canvas,
@@ -80,10 +81,11 @@ def draw_chest(rng: np.random.Generator, size: tuple[int, int, int]) -> Chest:
     spacing = (_FIELD_OF_VIEW / size[0], _FIELD_OF_VIEW / size[1], _HEIGHT / size[2])
     canvas = make_canvas(size, spacing, AIR)
     body = draw_body(rng)
+    paint_table(canvas)
     lungs = paint_body(canvas, body, rng)
     paint_great_vessels(canvas, body)
     lungs &= canvas.values < -500  # the vessels reach into them
-    _paint_trees(canvas, lungs, rng)
+    paint_trees(canvas, lungs, rng)
     nodules = _paint_nodules(canvas, lungs, rng)
     # Lumps rise to 0.6 of a nodule's radius, less than the gap of 8 mm.
     places = _clear_of(nodules, _places_in(lungs, canvas, rng), 8)
@@ -94,8 +96,14 @@ def draw_chest(rng: np.random.Generator, size: tuple[int, int, int]) -> Chest:
     return Chest(to_stored(values), spacing, nodules, decoys)
 
 
-def _paint_trees(canvas: Canvas, lungs: np.ndarray, rng: np.random.Generator) -> None:
-    """Vessels and airways from each hilum to everywhere in its lung."""
+def paint_trees(canvas: Canvas, lungs: np.ndarray, rng: np.random.Generator) -> None:
+    """Paints vessels and airways from each hilum to everywhere in its lung.
+
+    Args:
+      canvas: Changed in place.
+      lungs: bool `(x, y, z)`: where the lungs are.
+      rng: Generator to draw from.
+    """
     fork = np.array((0.0, 14.0, 30.0))
     windpipe = np.array((0.0, 4.0, 160.0))
     paint_tube(canvas, windpipe, fork, (10.8, 10.8), 20.0)

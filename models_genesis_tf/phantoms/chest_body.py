@@ -91,14 +91,24 @@ def paint_body(canvas: Canvas, body: Body, rng: np.random.Generator) -> np.ndarr
     lungs = np.empty(canvas.values.shape, bool)
     for rows, slab in slabs(canvas):
         x, y = slab.x + bends[0][rows], slab.y + bends[1][rows]
-        radius = _cage_radius(x, y, slab.z, body)
-        _paint_table(slab)
+        radius = cage_radius(x, y, slab.z, body)
         _paint_trunk(slab, x, y, radius, body, layers[rows])
-        below = slab.z < _diaphragm(x, y, body)
+        below = slab.z < diaphragm_height(x, y, body)
         _paint_organs(slab, x, y, below & (radius < 0.97), body, organ[rows])
         lungs[rows] = _paint_lungs(slab, x, y, radius, below, body, lung[rows])
         _paint_bones(slab, x, y, radius, body)
     return lungs
+
+
+def paint_table(canvas: Canvas) -> None:
+    """Paints the scanner's table, under a patient who lies on the back.
+
+    Args:
+      canvas: Changed in place.
+    """
+    height = 150 - canvas.x**2 / 1400
+    paint(canvas, (np.abs(canvas.y - height) < 3.2) & (np.abs(canvas.x) < 170), -620.0)
+    paint(canvas, (np.abs(canvas.y - height) < 1.2) & (np.abs(canvas.x) < 170), -160.0)
 
 
 def paint_great_vessels(canvas: Canvas, body: Body) -> None:
@@ -124,8 +134,18 @@ def paint_great_vessels(canvas: Canvas, body: Body) -> None:
     paint_path(canvas, [(6, spine - 24, 156), (10, spine - 22, -100)], 6.5, 32.0)
 
 
-def _cage_radius(x, y, z, body: Body) -> np.ndarray:
-    """Distance from the chest's axis, 1 on the inner side of the ribs."""
+def cage_radius(x, y, z, body: Body) -> np.ndarray:
+    """Measures the distance from the chest's axis.
+
+    Args:
+      x: mm.
+      y: mm.
+      z: mm; all three broadcast.
+      body: The patient.
+
+    Returns:
+      1 on the inner side of the ribs.
+    """
     taper = np.clip((z + 20) / 190, 0, 1) ** 2.2  # narrower towards the neck
     width = body.width * (1 - 0.42 * taper)
     depth = body.depth * (1 - 0.38 * taper)
@@ -135,10 +155,40 @@ def _cage_radius(x, y, z, body: Body) -> np.ndarray:
     )
 
 
-def _paint_table(canvas: Canvas) -> None:
-    height = 150 - canvas.x**2 / 1400
-    paint(canvas, (np.abs(canvas.y - height) < 3.2) & (np.abs(canvas.x) < 170), -620.0)
-    paint(canvas, (np.abs(canvas.y - height) < 1.2) & (np.abs(canvas.x) < 170), -160.0)
+def diaphragm_height(x, y, body: Body) -> np.ndarray:
+    """Measures the height of the diaphragm: two domes, the right one higher.
+
+    Args:
+      x: mm.
+      y: mm; both broadcast.
+      body: The patient.
+
+    Returns:
+      mm from the middle of the volume.
+    """
+    right = 54 - ((x + 66) / 9.5) ** 2 - ((y - 2) / 11.5) ** 2
+    left = 43 - ((x - 68) / 9.0) ** 2 - ((y - 2) / 11.0) ** 2
+    return body.diaphragm + np.maximum(np.maximum(right, left), -60)
+
+
+def heart_radius(x, y, z, body: Body) -> np.ndarray:
+    """Measures the distance from the heart's centre, relative to its size.
+
+    Args:
+      x: mm.
+      y: mm.
+      z: mm; all three broadcast.
+      body: The patient.
+
+    Returns:
+      1 on its surface.
+    """
+    scale = body.heart
+    return np.sqrt(
+        ((0.82 * (x - 24) + 0.57 * (y + 24)) / (62 * scale)) ** 2
+        + ((-0.57 * (x - 24) + 0.82 * (y + 24)) / (45 * scale)) ** 2
+        + ((z - body.diaphragm - 62) / (58 * scale)) ** 2
+    )
 
 
 def _paint_trunk(canvas: Canvas, x, y, radius, body: Body, layers) -> None:
@@ -163,13 +213,6 @@ def _paint_trunk(canvas: Canvas, x, y, radius, body: Body, layers) -> None:
     paint(canvas, abdomen & (layers > 0.5), FAT)
 
 
-def _diaphragm(x, y, body: Body) -> np.ndarray:
-    """Height of the diaphragm: two domes, the right one higher."""
-    right = 54 - ((x + 66) / 9.5) ** 2 - ((y - 2) / 11.5) ** 2
-    left = 43 - ((x - 68) / 9.0) ** 2 - ((y - 2) / 11.0) ** 2
-    return body.diaphragm + np.maximum(np.maximum(right, left), -60)
-
-
 def _paint_organs(canvas: Canvas, x, y, below, body: Body, texture) -> None:
     """Liver, spleen and stomach, below the diaphragm."""
     z = canvas.z - body.diaphragm
@@ -187,12 +230,7 @@ def _paint_lungs(canvas: Canvas, x, y, radius, below, body, texture) -> np.ndarr
     narrow = 19 + 9 * np.clip((40 - z) / 100, 0, 1)
     narrow = narrow + 11 * np.clip(np.abs(y - 6) / 75 - 0.55, 0, 1)
     middle = np.abs(x - 2) < narrow + 4 * np.sin(z / 17)
-    scale = body.heart
-    heart = (
-        ((0.82 * (x - 24) + 0.57 * (y + 24)) / (62 * scale)) ** 2
-        + ((-0.57 * (x - 24) + 0.82 * (y + 24)) / (45 * scale)) ** 2
-        + ((z - body.diaphragm - 62) / (58 * scale)) ** 2
-    )
+    heart = heart_radius(x, y, z, body) ** 2
     spine = x**2 + (0.8 * (y - body.spine_y - 12)) ** 2 < 32**2
     apex = 134 - ((np.abs(x) - 50) / 6.5) ** 2 - ((y - 18) / 8.5) ** 2
     outside = below | middle | (heart < 1) | spine | (z > apex)

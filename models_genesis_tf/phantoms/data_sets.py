@@ -3,7 +3,16 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from models_genesis_tf.phantoms import brats, lidc, lits, luna16, nodules, pe
+from models_genesis_tf.phantoms import (
+    brats,
+    chestxray,
+    cimt,
+    lidc,
+    lits,
+    luna16,
+    nodules,
+    pe,
+)
 
 
 @dataclass(frozen=True)
@@ -34,4 +43,6 @@ DATA_SETS = {
         "abdominal CTs with masks of the liver and its lesions", lits.write, 20
     ),
     "brats": DataSet("brain MR scans with masks of tumours", brats.write, 20),
+    "chestxray": DataSet("chest radiographs with findings", chestxray.write, 40),
+    "cimt": DataSet("ultrasound images of carotid arteries", cimt.write, 23),
 }

@@ -1,4 +1,4 @@
-"""The csv files of a set of phantoms."""
+"""The csv files and lists of a set of phantoms."""
 
 import csv
 import os
@@ -19,4 +19,16 @@ def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence]) ->
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows(rows)
+    os.replace(part, path)
+
+
+def write_lines(path: Path, lines: Iterable[str]) -> None:
+    """Writes a text file beside its name and renames it when complete.
+
+    Args:
+      path: File to write.
+      lines: What each line says.
+    """
+    part = path.with_name(f".{path.name}.part")
+    part.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     os.replace(part, path)

@@ -84,12 +84,15 @@ _DEMONSTRATIONS = {
 }
 
 
-def recipe(code: str, dimension: int | None = None) -> FinetuneConfig:
+def recipe(
+    code: str, dimension: int | None = None, kind: str | None = None
+) -> FinetuneConfig:
     """The settings of a task unless others are asked for.
 
     Args:
       code: One of `TASKS`.
       dimension: 2 or 3; None is the task's own.
+      kind: Of a custom task, one of `base.KINDS`; None is a segmentation.
 
     Returns:
       The configuration of a published task: the released one, where one was.
@@ -98,23 +101,25 @@ def recipe(code: str, dimension: int | None = None) -> FinetuneConfig:
       InputError: If the task has no such form.
     """
     if code not in PUBLISHED:
-        slices = _SLICES_PER_CASE if dimension == 2 else 1
-        return FinetuneConfig(task=code, dimension=dimension, slices_per_case=slices)
+        config = FinetuneConfig(task=code, dimension=dimension)
+        config = dataclasses.replace(config, kind=kind or config.kind)
+        return _of_slices(config) if dimension == 2 else config
     task = PUBLISHED[code]
     config = _own_recipe(task)
     if dimension in (None, task.dimension):
         return config
     if dimension == 3:
         raise InputError(f"--task={code} learns from pictures. Received: --dimension=3")
-    per_epoch = max(_SLICES_PER_EPOCH, config.patches_per_case)
-    is_segmentation = task.kind == "segmentation"
-    return dataclasses.replace(
-        config,
-        dimension=2,
-        patch_size=(*task.patch_size[:2], 1),
-        slices_per_case=1 if is_segmentation else _SLICES_PER_CASE,
-        patches_per_case=per_epoch if is_segmentation else 1,
-    )
+    patch_size = (*task.patch_size[:2], 1)
+    return _of_slices(dataclasses.replace(config, dimension=2, patch_size=patch_size))
+
+
+def _of_slices(config: FinetuneConfig) -> FinetuneConfig:
+    """A segmentation draws several slices of a case, a classification averages some."""
+    if config.kind == "classification":
+        return dataclasses.replace(config, slices_per_case=_SLICES_PER_CASE)
+    count = max(_SLICES_PER_EPOCH, config.patches_per_case)
+    return dataclasses.replace(config, patches_per_case=count)
 
 
 def _own_recipe(task: Task) -> FinetuneConfig:
