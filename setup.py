@@ -34,6 +34,7 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE", "NOTICE"],
     packages=find_packages(include=["models_genesis_tf", "models_genesis_tf.*"]),
+    package_data={"models_genesis_tf": ["released/*"]},
     python_requires=">=3.11,<3.13",
     install_requires=[
         "absl-py>=2.1",

@@ -107,6 +107,29 @@ def refuse_flags(what: str, names: Sequence[str]) -> None:
         )
 
 
+def parse_named(name: str, values: Sequence[str]) -> dict[str, str]:
+    """Reads the values of a flag that are named.
+
+    Args:
+      name: The flag's name, for errors.
+      values: Of the form NAME=VALUE.
+
+    Returns:
+      Values by name, in their order.
+
+    Raises:
+      InputError: If there is none, one has no name or value, or a name comes twice.
+    """
+    pairs = [value.partition("=") for value in values]
+    found = {own: value for own, _, value in pairs}
+    if not found or len(found) < len(pairs) or not all((*found, *found.values())):
+        raise InputError(
+            f"--{name} is NAME=VALUE, or several of other names with commas between. "
+            f"Received: --{name}={','.join(values)}"
+        )
+    return found
+
+
 def replayable_flags(leave_out: Sequence[str] = ()) -> str:
     """Writes the running command's flags as a flagfile.
 

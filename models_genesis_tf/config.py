@@ -130,16 +130,35 @@ class CubeConfig:
 
 
 SCRATCH = "scratch"
-IMAGENET = "imagenet:"  # before the path of torchvision's ResNet-18
 LEARNING_RATES = {"sgd": 1.0, "adam": 1e-3}
 # Settings that say how a run is computed, not what.
 HOW_IT_RUNS = (
     "strategy",
     "cross_device_ops",
     "jit_compile",
+    "fast_upsampling",
     "deterministic",
     "checkpoint_every",
 )
+
+
+@dataclass(frozen=True)
+class ScanChoice:
+    """Which scans of a folder are taken.
+
+    Attributes:
+      include: Globs on scan names, with a slash on paths; empty takes all.
+      exclude: Globs of the same kind on what is left out.
+      manifest: A csv file as `finetune` reads; only images of its training rows are
+        taken, or of all rows where it names no parts. None takes all.
+    """
+
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    manifest: Path | None = None
+
+
+ALL_SCANS = ScanChoice()
 
 
 @dataclass(frozen=True)
@@ -160,16 +179,20 @@ class PretrainConfig:
       learning_rate: At the start; None is the optimizer's own in `LEARNING_RATES`.
       epochs: Most passes over the training cubes.
       max_steps: Most steps, or None.
+      steps_per_epoch: Steps from one validation to the next, or None for as many as the
+        training examples make.
       reduce_patience: Epochs without a lower validation loss until the learning rate is
         halved.
       stop_patience: The same until training stops.
       train_folds: Folds trained on, or None for the default split.
       valid_folds: Folds validated on, or None.
-      strategy: "auto", "none" or "mirrored".
+      strategy: "auto", "none", "mirrored" or "multi_worker".
       cross_device_ops: How several GPUs add up gradients: "auto", "nccl",
-        "hierarchical" or "one_device".
+        "hierarchical", "one_device" or, of several machines, "ring".
       precision: "auto", "float32", "mixed_bfloat16" or "mixed_float16".
       jit_compile: Whether XLA compiles the training step.
+      fast_upsampling: Whether steps run the network's `fast_twin`, the same but for
+        rounding.
       deterministic: Whether TensorFlow keeps to operations that give the same bits on
         every run.
       checkpoint_every: Steps between checkpoints inside an epoch; 0 leaves those at
@@ -187,6 +210,7 @@ class PretrainConfig:
     learning_rate: float | None = None
     epochs: int = 10_000
     max_steps: int | None = None
+    steps_per_epoch: int | None = None
     reduce_patience: int = 10
     stop_patience: int = 50
     train_folds: tuple[int, ...] | None = None
@@ -195,6 +219,7 @@ class PretrainConfig:
     cross_device_ops: str = "auto"
     precision: str = "auto"
     jit_compile: bool = False
+    fast_upsampling: bool = True
     deterministic: bool = False
     checkpoint_every: int = 0
     seed: int = 0
@@ -241,7 +266,7 @@ class FinetuneConfig:
         "dice" (the released code's for segmentation, over all of a batch).
       flip_axes: Axes, of "x", "y", "z", along which training examples are flipped at
         random.
-      weights: `SCRATCH` or the path of a weight file, perhaps behind `IMAGENET`.
+      weights: `SCRATCH` or the path of a weight file, perhaps behind "imagenet:".
       trials: Independent repetitions.
       train_fraction: Share of the training and validation patients used, in (0, 1].
       score_split: "test" or "valid"; test cases are then never read.
@@ -254,6 +279,8 @@ class FinetuneConfig:
       learning_rate: At the start; None is the optimizer's own in `LEARNING_RATES`.
       epochs: Most passes over the training cases.
       max_steps: Most steps, or None.
+      steps_per_epoch: Steps from one validation to the next, or None for as many as the
+        training examples make.
       reduce_patience: Epochs without a lower validation loss until the learning rate is
         halved.
       stop_patience: The same until training stops.
@@ -261,6 +288,7 @@ class FinetuneConfig:
       cross_device_ops: See there.
       precision: See there.
       jit_compile: See there.
+      fast_upsampling: See there.
       deterministic: See there.
       checkpoint_every: See there.
       seed: From which weights, subsets, order and patches follow, with the trial.
@@ -298,38 +326,14 @@ class FinetuneConfig:
     learning_rate: float | None = None
     epochs: int = 200
     max_steps: int | None = None
+    steps_per_epoch: int | None = None
     reduce_patience: int = 20
     stop_patience: int = 50
     strategy: str = "auto"
     cross_device_ops: str = "auto"
     precision: str = "auto"
     jit_compile: bool = False
+    fast_upsampling: bool = True
     deterministic: bool = False
     checkpoint_every: int = 0
     seed: int = 0
-
-
-def weights_path(weights: str | Path) -> Path:
-    """Gives the file that weights are in.
-
-    Args:
-      weights: A path, or `IMAGENET` and a path.
-
-    Returns:
-      The path.
-    """
-    return Path(str(weights).removeprefix(IMAGENET))
-
-
-def start_name(weights: str) -> str:
-    """Names what a run starts from, for its folder.
-
-    Args:
-      weights: As in `FinetuneConfig`.
-
-    Returns:
-      "scratch", "imagenet", or the file's name without its ending.
-    """
-    if weights.startswith(IMAGENET):
-        return IMAGENET.rstrip(":")
-    return Path(weights).stem

@@ -32,7 +32,7 @@ def main() -> None:
     """Reads the flags, finds the scans, extracts."""
     command_line.set_defaults({"output_dir": "runs/extract_cubes"})
     values = flags.FLAGS
-    data = data_folders.find_data(values.data_dir, "luna16")
+    data = data_folders.find_data(run_flags.scan_folder(), "luna16")
     if data.demonstration:
         command_line.set_defaults(data_folders.DEMO_CUBES)
     config = run_flags.cube_config()
@@ -44,8 +44,7 @@ def main() -> None:
         data.path,
         values.output_dir,
         config,
-        values.include,
-        values.exclude,
+        run_flags.scan_choice(),
         folds,
         shard,
         values.num_workers,

@@ -19,17 +19,19 @@ from pathlib import Path
 from absl import flags
 
 from models_genesis_tf import command_line, run_flags, task_flags
-from models_genesis_tf.config import SCRATCH, FinetuneConfig, weights_path
+from models_genesis_tf.config import SCRATCH, FinetuneConfig
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.experiments import data_folders, run_folder, sweep
 from models_genesis_tf.experiments.sweep_file import SweepRun, read_sweep
+from models_genesis_tf.models.weight_names import weights_path
 from models_genesis_tf.tasks.catalogue import PUBLISHED, demonstrate
 
 _DEFAULT = FinetuneConfig()
 # What says where and how a run is computed, not what: it goes on on another machine.
 _MAY_CHANGE = (
     *("output_dir", "cache_dir", "manifest", "data_dir"),
-    *("strategy", "cross_device_ops", "jit_compile", "checkpoint_every"),
+    *("strategy", "cross_device_ops", "checkpoint_every"),
+    *("jit_compile", "fast_upsampling"),
 )
 
 task_flags.define_task_flags(_DEFAULT)

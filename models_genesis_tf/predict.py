@@ -39,6 +39,7 @@ flags.DEFINE_boolean("preview", False, "Draw a PNG beside each mask.")
 run_flags.define_input()
 run_flags.define_output()
 run_flags.define_overwrite()
+run_flags.define_fast_upsampling()
 
 _OF_MASKS = ("probabilities", "largest_component", "min_size_mm3", "preview")
 _AFTERWARDS = ("largest_component", "min_size_mm3")
@@ -54,7 +55,9 @@ def main() -> None:
         command_line.refuse_flags("--probabilities", _AFTERWARDS)
     from models_genesis_tf.experiments.prediction import Predictor  # loads TensorFlow
 
-    predictor = Predictor(Path(values.model), values.test_time_augmentation)
+    predictor = Predictor(
+        Path(values.model), values.test_time_augmentation, values.fast_upsampling
+    )
     predict = _classify if predictor.facts.kind == "classification" else _segment
     for path in predict(predictor, values):
         print(path, flush=True)

@@ -1,6 +1,7 @@
 """Pre-trains a U-Net to restore deformed cubes, or in 2D slices and pictures.
 
-The same command again goes on with a run that was stopped or killed.
+The same command again goes on with a run that was stopped or killed. Several machines
+all run it with --strategy=multi_worker (docs/clusters.md).
 
 Examples:
   python -m models_genesis_tf.pretrain --data_dir=scans --output_dir=runs/mine
@@ -9,6 +10,8 @@ Examples:
 """
 
 import dataclasses
+import os
+from contextlib import nullcontext
 from pathlib import Path
 
 from absl import flags
@@ -18,6 +21,7 @@ from models_genesis_tf.config import SCHEMES, CubeConfig, PretrainConfig
 from models_genesis_tf.experiments import data_folders, run_folder
 from models_genesis_tf.experiments.run_cubes import find_cubes
 from models_genesis_tf.phantoms.marker import is_phantom
+from models_genesis_tf.training.workers import Workers, find_workers
 
 _DEFAULT = PretrainConfig()
 _DEMO = {"epochs": 30, "precision": "float32"}
@@ -30,12 +34,11 @@ _DEMOS = {
 
 # What says where and how a run is computed, not what: it goes on on another machine.
 _MAY_CHANGE = (
-    "data_dir",
+    *("data_dir", "manifest"),
     "output_dir",
     "num_workers",
-    "strategy",
-    "cross_device_ops",
-    "jit_compile",
+    *("strategy", "cross_device_ops"),
+    *("jit_compile", "fast_upsampling"),
     "checkpoint_every",
 )
 
@@ -66,13 +69,15 @@ def main() -> None:
     command_line.set_defaults({"output_dir": "runs/pretrain"})
     default = run_flags.use_network_defaults()
     values = flags.FLAGS
-    with run_folder.sole_writer(values.output_dir):
-        _run(Path(values.output_dir), default)
+    workers = find_workers(values.strategy, os.environ)
+    folder = Path(values.output_dir)
+    with run_folder.sole_writer(folder) if workers.is_chief else nullcontext():
+        _run(folder, default, workers)
 
 
-def _run(folder: Path, default: PretrainConfig) -> None:
+def _run(folder: Path, default: PretrainConfig, workers: Workers) -> None:
     values = flags.FLAGS
-    data = data_folders.find_data(values.data_dir, "luna16")
+    data = data_folders.find_data(run_flags.scan_folder(), "luna16")
     if data.demonstration:
         command_line.set_defaults(_DEMO | _DEMOS[default.model])
         command_line.set_defaults({"data_dir": data_folders.PHANTOM})
@@ -88,19 +93,18 @@ def _run(folder: Path, default: PretrainConfig) -> None:
         if run_folder.is_finished(folder) and not replaying:
             print(f"finished already, nothing to do: {folder / 'model.keras'}")
             return
-    if not replaying:
+    if not replaying and workers.is_chief:
         run_folder.start_run(folder, recorded, values.restart, [data.path])
     cubes = find_cubes(
         data,
         folder,
         cube_config,
-        values.include,
-        values.exclude,
+        run_flags.scan_choice(),
         values.train_folds + values.valid_folds,
         values.num_workers,
+        may_cut=workers.count == 1,
     )
-    # TensorFlow takes seconds to load; --help and the processes that read scans and
-    # import this module need not wait for it.
+    # TensorFlow takes seconds to load; --help and what reads scans need not wait.
     from models_genesis_tf.experiments import pretraining
 
     if replaying:

@@ -1,5 +1,7 @@
 """Compares fine-tuning runs: tables, tests and figures, with the paper's beside them.
 
+What `evaluate --restorers` wrote in one of the folders is part of the report.
+
 Example:
   python -m models_genesis_tf.report --runs=runs --output_dir=runs/report
 """
@@ -40,6 +42,9 @@ flags.DEFINE_integer(
     "Resamples of the bootstrap over patients.",
     lower_bound=100,
 )
+flags.DEFINE_boolean(
+    "page", False, "Write the report beside --output_dir, as FOLDER.md, for documents."
+)
 run_flags.define_seed()
 run_flags.define_output_dir()
 
@@ -54,7 +59,8 @@ def main() -> None:
 
     rules = Rules(values.test, values.sides, values.resamples, values.seed)
     paths = [Path(path) for path in values.runs]
-    print(report(paths, Path(values.output_dir), values.metric, rules))
+    folder = Path(values.output_dir)
+    print(report(paths, folder, values.metric, rules, values.page))
 
 
 def cli() -> None:

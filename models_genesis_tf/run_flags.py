@@ -7,6 +7,7 @@ already defined is adopted, so that two commands can live in one process.
 import dataclasses
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 from absl import flags
 
@@ -16,6 +17,7 @@ from models_genesis_tf.config import (
     TRANSFORM_PRESETS,
     CubeConfig,
     PretrainConfig,
+    ScanChoice,
 )
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.imaging.windows import parse_window
@@ -130,10 +132,35 @@ def define_data_dir() -> None:
     )
 
 
+def define_manifest() -> None:
+    """Defines --manifest."""
+    define(
+        flags.DEFINE_string,
+        "manifest",
+        None,
+        "csv file of cases with the columns image, label and, if known, patient and "
+        "split (train, valid, test); paths are relative to it. Unset, evaluate takes "
+        "that of the run. extract_cubes and pretrain read no labels and take only "
+        "images that train, in --data_dir or, unset, the file's folder.",
+    )
+
+
 def define_scan_filters() -> None:
-    """Defines --include and --exclude, globs on the file names of scans."""
-    define(flags.DEFINE_list, "include", [], "Globs; only scans whose name fits one.")
-    define(flags.DEFINE_list, "exclude", [], "Globs; no scan whose name fits one.")
+    """Defines what chooses scans: --include, --exclude and --manifest."""
+    define_manifest()
+    define(
+        flags.DEFINE_list,
+        "include",
+        [],
+        "Globs; only scans whose name, or with a slash in the glob whose path below "
+        "--data_dir, fits one.",
+    )
+    define(
+        flags.DEFINE_list,
+        "exclude",
+        [],
+        "Globs; no scan whose name, or path, fits one.",
+    )
 
 
 def define_num_workers() -> None:
@@ -262,11 +289,22 @@ def define_step_size(default) -> None:
         define(flags.DEFINE_integer, name, value, text, lower_bound=1)
 
 
+def define_fast_upsampling() -> None:
+    """Defines --fast_upsampling."""
+    define(
+        flags.DEFINE_boolean,
+        "fast_upsampling",
+        PretrainConfig.fast_upsampling,
+        "Compute the decoder's convolutions of enlarged maps on the small maps, with "
+        "the same weights and but for rounding the same results.",
+    )
+
+
 def define_training_flags(default) -> None:
     """Defines the flags that say how a network is trained.
 
     Args:
-      default: Settings with a field for each of these flags but --max_steps.
+      default: Settings with a field for each of these flags.
     """
     define_step_size(default)
     for name, text in (
@@ -281,6 +319,14 @@ def define_training_flags(default) -> None:
         "max_steps",
         None,
         "Most training steps; unset, --epochs alone limits them.",
+        lower_bound=1,
+    )
+    define(
+        flags.DEFINE_integer,
+        "steps_per_epoch",
+        None,
+        "Steps from one validation to the next, for runs on different shares of the "
+        "labels to be validated alike; unset, as many as the training examples make.",
         lower_bound=1,
     )
     define(
@@ -312,16 +358,18 @@ def define_training_flags(default) -> None:
         flags.DEFINE_enum,
         "strategy",
         default.strategy,
-        ["auto", "none", "mirrored"],
+        ["auto", "none", "mirrored", "multi_worker"],
         "mirrored trains on all GPUs of the machine, none on one device; auto is "
-        "mirrored with two GPUs or more.",
+        "mirrored with two GPUs or more; multi_worker pre-trains on all GPUs of all "
+        "machines that TF_CONFIG names or that SLURM's srun started the command on.",
     )
     define(
         flags.DEFINE_enum,
         "cross_device_ops",
         default.cross_device_ops,
-        ["auto", "nccl", "hierarchical", "one_device"],
-        "How GPUs add up gradients; hierarchical is the way out where NCCL fails.",
+        ["auto", "nccl", "hierarchical", "one_device", "ring"],
+        "How GPUs add up gradients; hierarchical is the way out where NCCL fails. Of "
+        "several machines: auto, nccl or ring, which is that way out there.",
     )
     define(
         flags.DEFINE_enum,
@@ -338,6 +386,7 @@ def define_training_flags(default) -> None:
         default.jit_compile,
         "Compile the training step with XLA; about three times slower on CPUs.",
     )
+    define_fast_upsampling()
     define(
         flags.DEFINE_boolean,
         "deterministic",
@@ -361,6 +410,7 @@ _TRAINING_FLAGS = (
     "reduce_patience",
     "stop_patience",
     "max_steps",
+    "steps_per_epoch",
     "optimizer",
     "learning_rate",
     "bn_momentum",
@@ -368,6 +418,7 @@ _TRAINING_FLAGS = (
     "cross_device_ops",
     "precision",
     "jit_compile",
+    "fast_upsampling",
     "deterministic",
     "checkpoint_every",
 )
@@ -419,6 +470,21 @@ def training_config(default):
     return dataclasses.replace(
         default, **{name: flags.FLAGS[name].value for name in _TRAINING_FLAGS}
     )
+
+
+def scan_choice() -> ScanChoice:
+    """Reads which scans of a folder are taken."""
+    values = flags.FLAGS
+    manifest = Path(values.manifest) if values.manifest else None
+    return ScanChoice(tuple(values.include), tuple(values.exclude), manifest)
+
+
+def scan_folder() -> str | None:
+    """Reads --data_dir; unset, the folder of --manifest, if that is given."""
+    values = flags.FLAGS
+    if values.manifest and not values.data_dir:
+        return str(Path(values.manifest).parent)
+    return values.data_dir
 
 
 def sides(name: str, counts: Sequence[int] = (3,)) -> tuple[int, int, int]:

@@ -8,17 +8,17 @@ import dataclasses
 from absl import flags
 
 from models_genesis_tf import run_flags
-from models_genesis_tf.config import (
-    IMAGENET,
-    SCRATCH,
-    FinetuneConfig,
-    start_name,
-    weights_path,
-)
+from models_genesis_tf.config import SCRATCH, FinetuneConfig
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.imaging.patches import slices_around
 from models_genesis_tf.imaging.postprocessing import Postprocessing
 from models_genesis_tf.imaging.windows import parse_window
+from models_genesis_tf.models.weight_names import (
+    IMAGENET,
+    released_names,
+    start_name,
+    weights_path,
+)
 from models_genesis_tf.tasks.base import KINDS
 from models_genesis_tf.tasks.bms import MODALITIES, check_modalities
 from models_genesis_tf.tasks.catalogue import OWN_SETTINGS, PUBLISHED, TASKS, recipe
@@ -36,18 +36,6 @@ _LISTS = ("spacing", "patch_size", "modalities", "flip_axes")
 
 # A flag defined here belongs to the command that asked for it, in its --help too.
 flags.disclaim_key_flags()
-
-
-def define_manifest() -> None:
-    """Defines --manifest."""
-    run_flags.define(
-        flags.DEFINE_string,
-        "manifest",
-        None,
-        "csv file of cases with the columns image, label and, if known, patient and "
-        "split (train, valid, test); paths are relative to it. Unset, evaluate takes "
-        "that of the run.",
-    )
 
 
 def define_cache_dir() -> None:
@@ -93,8 +81,10 @@ def define_task_flags(default: FinetuneConfig) -> None:
     flags.DEFINE_string(
         "weights",
         default.weights,
-        "scratch, or the file of a pre-trained model; of torchvision's ResNet-18, with "
-        "--dimension=2, imagenet:FILE.",
+        "scratch, the file of a pre-trained model or the name of one that comes with "
+        "the package ("
+        + (", ".join(released_names()) or "none")
+        + "); of torchvision's ResNet-18, with --dimension=2, imagenet:FILE.",
     )
     flags.DEFINE_list(
         "flip_axes",
@@ -149,7 +139,7 @@ def _define_cases(default: FinetuneConfig) -> None:
     )
     run_flags.define_data_dir()
     flags.DEFINE_enum("kind", None, KINDS, "What the network of --task=custom gives.")
-    define_manifest()
+    run_flags.define_manifest()
     flags.DEFINE_string(
         "label_column", default.label_column, "Column of the manifest that is learned."
     )
@@ -293,7 +283,8 @@ def _task_config(config: FinetuneConfig) -> FinetuneConfig:
     values = flags.FLAGS
     if values.weights != SCRATCH and not weights_path(values.weights).is_file():
         raise InputError(
-            f"--weights is scratch, a file, or {IMAGENET} and a file. "
+            f"--weights is {', '.join([SCRATCH, *released_names()])}, a file, or "
+            f"{IMAGENET} and a file. "
             f"Received: {values.weights}"
         )
     window = values.window

@@ -4,12 +4,17 @@ Patients 0 to 7 train, 8 and 9 validate, 10 and 11 are the test part; each has o
 """
 
 import csv
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from models_genesis_tf.config import FinetuneConfig
+from models_genesis_tf.experiments.labelled_data import (
+    LabelledData,
+    load_labelled_data,
+)
 from models_genesis_tf.imaging.volumes import new_volume, write_volume
 
 PART_OF_PATIENT = ("train",) * 8 + ("valid",) * 2 + ("test",) * 2
@@ -117,3 +122,14 @@ def write_classification(folder: Path, names: Sequence[str] = ("no", "yes")) -> 
     """Writes the data set of a classification and gives its manifest."""
     folder.mkdir(parents=True, exist_ok=True)
     return write_rows(folder / "cases.csv", classification_rows(folder, names))
+
+
+def load_cases(
+    manifest: Path,
+    cache: Path,
+    parts: Sequence[str] = ("train", "valid", "test"),
+    **settings,
+) -> LabelledData:
+    """Loads the cases of a manifest with `CONFIG`, but for what settings change."""
+    config = dataclasses.replace(CONFIG, manifest=str(manifest), **settings)
+    return load_labelled_data(config, cache, parts)

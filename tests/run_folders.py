@@ -9,7 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from models_genesis_tf.config import SCRATCH, FinetuneConfig
+from models_genesis_tf.experiments.contests import Contest, find_contests
+from models_genesis_tf.experiments.run_results import read_runs
+from models_genesis_tf.experiments.run_search import LeftOut
 
+# Dice of the trials of two arms.
+SCRATCH_DICE = [0.70, 0.74, 0.69, 0.71]
+UNIFIED_DICE = [0.75, 0.78, 0.74, 0.79]
 PATIENTS = 50
 RECIPE = "a" * 64
 
@@ -174,3 +180,16 @@ def _write_rows(path: Path, rows: Sequence[dict]) -> None:
         writer = csv.DictWriter(stream, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
+
+
+def make_pair(folder: Path, **settings) -> None:
+    """Makes a run from scratch and a pre-trained one."""
+    make_run(folder / "scratch", SCRATCH_DICE, **settings)
+    make_run(folder / "unified", UNIFIED_DICE, "unified", **settings)
+
+
+def read_contests(folder: Path) -> tuple[list[Contest], list[LeftOut]]:
+    """The contests of all runs below a folder, and what has no part in them."""
+    runs, left_out = read_runs([folder])
+    contests, differing = find_contests(runs)
+    return contests, left_out + differing

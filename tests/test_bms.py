@@ -264,7 +264,7 @@ def test_the_sets_of_two_years_are_not_mixed(tmp_path):
 def test_a_fold_file_that_is_no_text_is_an_error(tmp_path):
     _write_case(tmp_path, "BraTS2021_00000")
     (tmp_path / "fold_1.csv").write_bytes("BraTS2021_00000".encode("utf-16"))
-    assert "a fold file is text in UTF-8. Received: " in _error(tmp_path)
+    assert "a list has a name on each line, in UTF-8. Received: " in _error(tmp_path)
 
 
 def test_a_scan_that_is_there_twice_is_an_error(tmp_path):

@@ -23,9 +23,10 @@ ORDER = (
     "benchmarks",
     "run_flags",
     "task_flags",
+    "scoring_flags",
     "command_line",
 )
-FLAG_ROOMS = ("run_flags", "task_flags", "command_line")
+FLAG_ROOMS = ("run_flags", "task_flags", "scoring_flags", "command_line")
 TENSORFLOW_ROOMS = {"pipelines", "training", "experiments", "benchmarks"}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

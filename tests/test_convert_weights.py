@@ -58,6 +58,7 @@ def test_a_keras_file_is_converted_and_reported(tmp_path, rng):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("statistics", "depends"), [("auto", True), ("batch", True), ("moving", False)]
 )
@@ -82,6 +83,7 @@ def test_a_torch_file_normalises_as_asked(tmp_path, rng, statistics, depends):
     assert f"unused    {unused:>9}" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_file_that_is_there_is_kept_unless_told_otherwise(tmp_path):
     output = tmp_path / "genesis.keras"
     output.write_text("precious")
@@ -92,6 +94,7 @@ def test_a_file_that_is_there_is_kept_unless_told_otherwise(tmp_path):
     assert keras.saving.load_model(output).name == "unet3d"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "message"),
     [

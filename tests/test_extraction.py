@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from models_genesis_tf.config import CubeConfig
+from models_genesis_tf.config import CubeConfig, ScanChoice
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.experiments import extraction
 from models_genesis_tf.experiments.extraction import extract_cubes
@@ -125,7 +125,7 @@ def test_the_order_in_which_scans_were_written_changes_nothing(scans, tmp_path):
 
 def test_a_scan_s_places_do_not_depend_on_the_other_scans(scans, tmp_path):
     in_process(scans, tmp_path / "all")
-    in_process(scans, tmp_path / "some", include=["p1*"])
+    in_process(scans, tmp_path / "some", choice=ScanChoice(("p1*",)))
 
     def places(folder):
         return {
@@ -266,7 +266,7 @@ def test_other_settings_in_the_same_folder_are_refused_by_name(scans, tmp_path):
     message = str(caught.value)
     assert "holds window=ct, seed=0. Received: window=mr, seed=3" in message
     with pytest.raises(InputError, match=r"Received: exclude=\['p1\*'\]"):
-        in_process(scans, tmp_path / "cubes", exclude=["p1*"])
+        in_process(scans, tmp_path / "cubes", choice=ScanChoice((), ("p1*",)))
     assert _contents(tmp_path / "cubes") == before
 
 
@@ -347,9 +347,23 @@ def test_luna16_s_layout_gives_its_folds_its_series_and_the_official_rule(
     assert "2 scans: smaller than 512 voxels in plane: the borders" in printed
 
 
+def test_cubes_of_a_manifest_are_not_mixed_with_those_of_another(scans, tmp_path):
+    manifest = tmp_path / "scans" / "cases.csv"
+    manifest.write_text("image,split\np1.mhd,train\np2.nrrd,test\n", encoding="utf-8")
+    choice = ScanChoice(manifest=manifest)
+    (path,) = in_process(scans, tmp_path / "cubes", choice=choice)
+    assert {row["source"] for row in _rows(path.parent, "bat_*.csv")} == {"p1"}
+    manifest.write_text("image,split\np1.mhd,train\np2.nrrd,train\n", encoding="utf-8")
+    with pytest.raises(InputError, match="holds manifest=.* Received: manifest="):
+        in_process(scans, tmp_path / "cubes", choice=choice)
+    with pytest.raises(InputError, match="Received: manifest=None"):
+        in_process(scans, tmp_path / "cubes")
+
+
 def test_resampled_scans_give_the_new_spacing(scans, tmp_path):
     config = dataclasses.replace(CONFIG, spacing=(0.7, 0.8, 1.25))
-    extract_cubes(scans, tmp_path / "cubes", config, include=["p1.*"], num_workers=1)
+    choice = ScanChoice(include=("p1.*",))
+    extract_cubes(scans, tmp_path / "cubes", config, choice, num_workers=1)
     rows = _rows(tmp_path / "cubes", "bat_*.csv")
     assert {row["spacing_z"] for row in rows} == {"1.25"}
     assert max(int(row["z"]) for row in rows) > 16 - 8
@@ -423,7 +437,7 @@ def test_each_picture_becomes_one_slice(tmp_path, capsys):
 def test_pictures_are_no_scans_where_cubes_are_cut(tmp_path):
     _write_pictures(tmp_path / "data" / "xrays")
     _write_scan(tmp_path / "data" / "scan.nii", 0)
-    in_process(tmp_path / "data", tmp_path / "cubes", exclude=["deep"])
+    in_process(tmp_path / "data", tmp_path / "cubes", choice=ScanChoice((), ("deep",)))
     assert {row["source"] for row in _rows(tmp_path / "cubes", "bat*.csv")} == {"scan"}
 
 

@@ -164,6 +164,7 @@ def test_flags_become_the_settings_of_the_run(prepared, place, tmp_path, monkeyp
         *(f"--weights={weights}", "--trials=5", "--train_fraction=0.25"),
         *("--score_split=valid", "--batch_size=3", "--optimizer=sgd", "--seed=9"),
         *("--learning_rate=0.5", "--max_steps=7", "--bn_momentum=0.8"),
+        "--steps_per_epoch=3",
     )
     assert call.config == FinetuneConfig(
         kind="classification",
@@ -183,6 +184,7 @@ def test_flags_become_the_settings_of_the_run(prepared, place, tmp_path, monkeyp
         optimizer="sgd",
         learning_rate=0.5,
         max_steps=7,
+        steps_per_epoch=3,
         bn_momentum=0.8,
         seed=9,
     )
@@ -419,7 +421,7 @@ def _assert_nothing_began(run: Path) -> None:
         ("--where=age>3", "one column age", "image, label, patient, split"),
         (
             "--weights=absent.keras",
-            "--weights is scratch, a file, or imagenet:",
+            "a file, or imagenet: and a file. ",
             "absent.keras",
         ),
         ("--weights={0}/data/cases.csv", "weights are a .keras file", "cases.csv"),

@@ -1,7 +1,6 @@
 """A fine-tuning run: its trials, their subsets and files, where its weights start."""
 
 import contextlib
-import csv
 import dataclasses
 import hashlib
 import io
@@ -36,6 +35,7 @@ from tests.manifests import (
     write_classification,
     write_segmentation,
 )
+from tests.written_files import read_rows
 
 PARTS = ("train", "valid", "test")
 WIDTH = 3  # of the pre-trained weights
@@ -101,11 +101,6 @@ def pretrained(place):
     return _run(place, place / "from_weights", config)
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as stream:
-        return list(csv.DictReader(stream))
-
-
 def test_results_say_what_ran_and_how_it_scored(scratch, place):
     results = scratch.results
     data = load_labelled_data(scratch.config, place / "cache", PARTS)
@@ -133,7 +128,7 @@ def test_results_say_what_ran_and_how_it_scored(scratch, place):
         rows, scores, notes = score_model(model, data, data.split.test)
         assert trial["scores"] == scores and trial["notes"] == notes
         assert {"dice_mean", "iou_mean", "dice_1", "hd95_mm_2"} <= set(scores)
-        written = _rows(model.with_name("scores.csv"))
+        written = read_rows(model.with_name("scores.csv"))
         assert written == [{k: str(v) for k, v in row.items()} for row in rows]
         assert [row["case"] for row in written] == ["scan_10", "scan_11"]
 
@@ -147,7 +142,7 @@ def test_the_record_says_which_patients_took_part(scratch):
     assert record["classes"] == ["0", "1", "2"] and record["patch_size"] == [16, 16, 8]
     assert len(record["data_fingerprint"]) == 64 and len(record["sessions"]) == 1
     assert {"python", "packages", "git_commit", "started"} <= set(record)
-    assert _rows(scratch.folder / "split.csv") == [
+    assert read_rows(scratch.folder / "split.csv") == [
         {"case": f"scan_{k}", "patient": f"patient_{k}", "split": part}
         for k, part in enumerate(PART_OF_PATIENT)
     ]
@@ -166,7 +161,7 @@ def test_each_trial_has_its_own_folder_and_no_partial_file_stays(scratch):
             "checkpoint",
             "tensorboard",
         }
-        rows = _rows(folder / "history.csv")
+        rows = read_rows(folder / "history.csv")
         assert list(rows[0]) == ["epoch", "step", "loss", "val_loss", "learning_rate"]
         assert [(row["epoch"], row["step"]) for row in rows] == [("1", "4"), ("2", "8")]
     assert not list(scratch.folder.rglob("*.part*"))
@@ -206,7 +201,8 @@ def test_the_model_kept_has_the_lowest_validation_loss(scratch, place):
     valid = Examples.of(data, draw_subset(data.split.valid, 0.5, 3, 1))
     model = keras.saving.load_model(scratch.folder / "trial_1" / "model.keras")
     lowest = min(
-        float(row["val_loss"]) for row in _rows(scratch.folder / "trial_1/history.csv")
+        float(row["val_loss"])
+        for row in read_rows(scratch.folder / "trial_1/history.csv")
     )
     assert _loss(model, valid) == pytest.approx(lowest, rel=1e-5)
     best = scratch.results["trials"][1]["training"]["best_val_loss"]
@@ -367,7 +363,7 @@ def test_a_classification_is_trained_and_scored(tmp_path):
         "specificity",
         "accuracy",
     }
-    rows = _rows(tmp_path / "run" / "trial_0" / "scores.csv")
+    rows = read_rows(tmp_path / "run" / "trial_0" / "scores.csv")
     assert [(row["case"], row["label"]) for row in rows] == [
         ("scan_8", "0"),
         ("scan_9", "1"),

@@ -1,6 +1,7 @@
 """Folders are gone through in one order, links followed, hidden things passed over."""
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -52,7 +53,13 @@ def test_links_to_folders_are_followed_and_circles_end(tree, tmp_path):
         (("*.NII",), (), False),
         ((), ("a*",), False),
         (("a*",), ("*.nii",), False),
+        (("ct/*",), (), True),
+        (("ct/images/*",), (), False),
+        ((), ("*/labels/*",), True),
+        ((), ("ct/*",), False),
+        (("/data/ct/*",), (), False),
     ],
 )
-def test_globs_take_names(include, exclude, taken):
-    assert is_chosen("a.nii", include, exclude) == taken
+def test_globs_take_names_and_with_a_slash_paths(include, exclude, taken):
+    path, folder = Path("/data/ct/a.nii"), Path("/data")
+    assert is_chosen(path, folder, include, exclude) == taken

@@ -243,22 +243,24 @@ def test_tensorflow_is_not_loaded(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((), "evaluate takes --run or --submission. Received: neither"),
+        (
+            (),
+            "evaluate takes --run, --submission or --restorers. Received: none of them",
+        ),
         (
             ("--run=r", "--froc", "--split=valid"),
-            "split, manifest, cache_dir, seriesuids, whole_scans, largest_component, "
-            "min_size_mm3 do not go with --froc. Received: --split",
+            "--froc goes with --run, --data_dir, --annotations, --annotations_excluded "
+            "and no other flag but --output_dir. Received: --split",
         ),
         (
             ("--run=r", "--annotations=a"),
-            "annotations, annotations_excluded, seriesuids do not go with --run "
-            "without --froc. Received: --annotations",
+            "--run goes with --split, --manifest, --data_dir, --cache_dir and no other "
+            "flag but --output_dir. Received: --annotations",
         ),
         (
             ("--submission=s", "--run=r", "--froc"),
-            "run, froc, split, manifest, data_dir, cache_dir, whole_scans, "
-            "largest_component, min_size_mm3 do not go with --submission. "
-            "Received: --run, --froc",
+            "--submission goes with --annotations, --annotations_excluded, "
+            "--seriesuids and no other flag but --output_dir. Received: --froc, --run",
         ),
         (("--submission=s",), "--submission goes with --annotations. Received: none"),
         (

@@ -14,32 +14,14 @@ from models_genesis_tf.models.pretrained import load_pretrained
 from models_genesis_tf.models.saving import save_model
 from models_genesis_tf.models.unet3d import Trunk, build_unet3d, trunk_of
 from models_genesis_tf.models.weights import layer_tensors
+from tests.networks import BUILDERS, HEADS, randomise, table_lines
 
 SHAPE = (8, 16, 8, 1)
-BUILDERS = {
-    "encoder": build_encoder,
-    "classifier": build_classifier,
-    "segmenter": build_segmenter,
-}
-HEADS = {
-    "encoder": [],
-    "classifier": [
-        f"classifier_{layer}/{variable}"
-        for layer in ("hidden", "logits")
-        for variable in ("kernel", "bias")
-    ],
-    "segmenter": ["segmenter_conv/kernel", "segmenter_conv/bias"],
-}
 
 
 def _pretrained(folder, rng, **options):
     """Saves a network with random weights and statistics; returns its path."""
-    model = build_unet3d(SHAPE, 2, **options)
-    weights = [
-        rng.uniform(0.5, 1.5, w.shape) / max(1, np.prod(w.shape[:-1])) ** 0.5
-        for w in model.get_weights()
-    ]
-    model.set_weights(weights)
+    model = randomise(build_unet3d(SHAPE, 2, **options), rng)
     save_model(model, folder / "model.keras", {})
     return folder / "model.keras"
 
@@ -110,8 +92,7 @@ def test_exactly_the_trunk_is_copied_and_exactly_the_head_is_new(name, weights, 
     assert len(trunk) == 6 * depths
     for key in trunk:
         assert np.array_equal(tensors[key], source[key]), key
-    table = capsys.readouterr().out.splitlines()
-    kinds = {line.split()[0]: line.split(maxsplit=3) for line in table}
+    kinds = table_lines(capsys.readouterr().out)
     assert kinds["copied"][1] == str(6 * depths)
     assert kinds["copied"][3] == f"depth_0 to depth_{depths - 1}"
     assert kinds["new"][1] == str(len(HEADS[name]))

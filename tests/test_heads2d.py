@@ -16,36 +16,15 @@ from models_genesis_tf.models.trunks import trunk_of
 from models_genesis_tf.models.unet2d import Trunk2D, build_unet2d
 from models_genesis_tf.models.unet3d import build_unet3d
 from models_genesis_tf.models.weights import layer_tensors, transfer_weights
+from tests.networks import BUILDERS, HEADS, randomise, table_lines
 
 SHAPE = (32, 64, 1)
-BUILDERS = {
-    "encoder": build_encoder,
-    "classifier": build_classifier,
-    "segmenter": build_segmenter,
-}
-HEADS = {
-    "encoder": [],
-    "classifier": [
-        f"classifier_{layer}/{variable}"
-        for layer in ("hidden", "logits")
-        for variable in ("kernel", "bias")
-    ],
-    "segmenter": ["segmenter_conv/kernel", "segmenter_conv/bias"],
-}
 ENCODER_TENSORS, DECODER_TENSORS = 20 * 5, 10 * 5
 
 
 @pytest.fixture
 def source(rng) -> keras.Model:
-    model = build_unet2d(SHAPE, 2)
-    model.set_weights(
-        [
-            rng.uniform(0.5, 1.5, weight.shape)
-            / max(1, np.prod(weight.shape[:-1])) ** 0.5
-            for weight in model.get_weights()
-        ]
-    )
-    return model
+    return randomise(build_unet2d(SHAPE, 2), rng)
 
 
 @pytest.fixture
@@ -75,8 +54,7 @@ def test_exactly_the_trunk_is_copied_and_exactly_the_head_is_new(
     assert [key for key in found if key not in expected] == HEADS[name]
     trunk = [key for key in found if key in expected]
     assert all(np.array_equal(found[key], expected[key]) for key in trunk)
-    table = capsys.readouterr().out.splitlines()
-    kinds = {line.split()[0]: line.split(maxsplit=3) for line in table}
+    kinds = table_lines(capsys.readouterr().out)
     copied = ENCODER_TENSORS + (DECODER_TENSORS if name == "segmenter" else 0)
     assert kinds["copied"][1] == str(copied) == str(len(trunk))
     places = "stem_conv, stem_bn, stage_1 to stage_4"

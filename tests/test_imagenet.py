@@ -11,7 +11,6 @@ from torchvision_files import (
     write_torch_file,
 )
 
-from models_genesis_tf.config import weights_path
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.models.heads import (
     build_classifier,
@@ -133,11 +132,6 @@ def test_the_file_is_known_by_its_tensors(
     kernel = tensors["layer3.0.downsample.0.weight"]
     turned = found["stage_3_block_0_projection_conv/kernel"]
     assert turned.shape == (1, 1, 8, 16) and turned[0, 0, 3, 5] == kernel[5, 3, 0, 0]
-
-
-def test_a_path_is_what_follows_the_prefix(tmp_path):
-    assert weights_path(f"imagenet:{tmp_path / 'a.pth'}") == tmp_path / "a.pth"
-    assert weights_path(tmp_path / "a.keras") == tmp_path / "a.keras"
 
 
 def _refusal(weights: str, **options) -> str:

@@ -15,6 +15,7 @@ from models_genesis_tf.imaging.images import (
     list_images,
     read_image2d,
     read_label2d,
+    write_image2d,
 )
 from tests.image_files import (
     GREY,
@@ -308,6 +309,17 @@ def test_labels_keep_the_values_that_are_stored(tmp_path):
         assert read_label2d(path).array.ravel().tolist() == values
     path = _write(tmp_path, "4.png", make_png([bytes([0x05, 0xAF])], 4, 4, GREY))
     assert read_label2d(path).array.ravel().tolist() == [0, 5, 10, 15]
+
+
+def test_a_picture_that_is_written_is_read_again(tmp_path, rng):
+    picture = rng.integers(0, 256, (7, 5, 1)).astype(np.uint8)
+    path = tmp_path / "new" / "a.png"
+    write_image2d(path, picture)
+    np.testing.assert_array_equal(read_image2d(path).array, picture)
+    np.testing.assert_array_equal(read_label2d(path).array, picture)
+    with pytest.raises(InputError, match="an image can be written. Received: .*b.png"):
+        write_image2d(tmp_path / "new" / "b.png", picture.astype(np.float32))
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_labels_that_have_no_one_value_are_refused(tmp_path):

@@ -20,6 +20,7 @@ from tests.manifests import (
     SHAPE,
     SMALL_SHAPE,
     draw_case,
+    load_cases,
     segmentation_rows,
     write_array,
     write_classification,
@@ -30,22 +31,17 @@ from tests.manifests import (
 PART_SHAPE = (32, 32, 16)  # of rare foreground; patches divide it
 
 
-def _load(manifest, cache, parts=("train", "valid", "test"), **settings):
-    config = dataclasses.replace(CONFIG, manifest=str(manifest), **settings)
-    return load_labelled_data(config, cache, parts)
-
-
 @pytest.fixture(scope="module")
 def segmentation(tmp_path_factory):
     folder = tmp_path_factory.mktemp("segmentation")
-    return _load(write_segmentation(folder / "data"), folder / "cache")
+    return load_cases(write_segmentation(folder / "data"), folder / "cache")
 
 
 @pytest.fixture(scope="module")
 def classification(tmp_path_factory):
     folder = tmp_path_factory.mktemp("classification")
     manifest = write_classification(folder / "data")
-    return _load(manifest, folder / "cache", kind="classification")
+    return load_cases(manifest, folder / "cache", kind="classification")
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +57,7 @@ def rare(tmp_path_factory):
         image = rng.integers(0, 100, PART_SHAPE).astype(np.int16)
         write_array(folder / row["image"], image)
         write_array(folder / row["label"], labels)
-    return _load(write_rows(folder / "cases.csv", rows), folder / "cache")
+    return load_cases(write_rows(folder / "cases.csv", rows), folder / "cache")
 
 
 def _scaled(image: np.ndarray) -> np.ndarray:
@@ -101,7 +97,7 @@ def test_examples_of_a_classification_are_a_patch_and_its_class(classification):
 
 def test_a_patch_size_is_chosen_from_the_training_images(tmp_path):
     manifest = write_segmentation(tmp_path / "data")
-    data = _load(manifest, tmp_path / "cache", patch_size=None)
+    data = load_cases(manifest, tmp_path / "cache", patch_size=None)
     assert data.patch_size == (24, 24, 16)  # the median of 20 x 18 x 12, rounded up
     assert data.input_shape == (24, 24, 16, 1)
 
@@ -270,10 +266,10 @@ def test_every_second_fixed_patch_holds_foreground_and_is_cut_without_flips(rare
 
 def test_small_images_have_as_few_fixed_patches_as_cover_them(tmp_path):
     manifest = write_segmentation(tmp_path / "data")
-    data = _load(manifest, tmp_path / "cache", patch_size=(24, 24, 8))
+    data = load_cases(manifest, tmp_path / "cache", patch_size=(24, 24, 8))
     places = Examples.of(data, data.split.valid).fixed_places(0)
     assert [index for index, _ in places] == [0, 0, 1, 1]
-    data = _load(manifest, tmp_path / "cache", patch_size=(24, 24, 16))
+    data = load_cases(manifest, tmp_path / "cache", patch_size=(24, 24, 16))
     places = Examples.of(data, data.split.valid).fixed_places(0)
     assert places == [(0, (-2, -3, -2)), (1, (-2, -3, -2))]
 
@@ -303,11 +299,11 @@ def test_cases_of_other_parts_are_not_read(tmp_path):
     manifest = write_segmentation(tmp_path / "data")
     for name in ("scan_10", "mask_11"):
         (tmp_path / "data" / f"{name}.nii.gz").write_bytes(b"no image")
-    data = _load(manifest, tmp_path / "cache", parts=("train", "valid"))
+    data = load_cases(manifest, tmp_path / "cache", parts=("train", "valid"))
     assert [case.name for case in data.split.test] == ["scan_10", "scan_11"]
     assert list(data.prepared) == [f"scan_{patient}" for patient in range(10)]
     with pytest.raises(InputError, match="case scan_10: "):
-        _load(manifest, tmp_path / "cache")
+        load_cases(manifest, tmp_path / "cache")
 
 
 def test_classes_that_are_known_are_not_looked_for_in_the_training_cases(tmp_path):
@@ -329,7 +325,7 @@ def test_a_class_that_only_validation_has_is_refused_by_its_value(tmp_path):
     labels[0, 0, 0] = 7
     write_array(tmp_path / "data" / "mask_8.nii.gz", labels)
     with pytest.raises(InputError, match="case scan_8: unknown class.*Received: 7"):
-        _load(manifest, tmp_path / "cache")
+        load_cases(manifest, tmp_path / "cache")
 
 
 def test_the_notices_say_what_was_taken_and_how_it_was_divided(tmp_path):
@@ -337,11 +333,11 @@ def test_the_notices_say_what_was_taken_and_how_it_was_divided(tmp_path):
     for row in rows:
         del row["split"]
     manifest = write_rows(tmp_path / "cases.csv", rows)
-    data = _load(manifest, tmp_path / "cache", where="patient!=patient_5", seed=4)
+    data = load_cases(manifest, tmp_path / "cache", where="patient!=patient_5", seed=4)
     taken, divided = data.notices
     assert "11 of 12 rows taken, 1 left out by --where" in taken
     assert "by chance with seed 4: 8 train, 1 valid, 2 test" in divided
-    other = _load(manifest, tmp_path / "cache", where="patient!=patient_5", seed=5)
+    other = load_cases(manifest, tmp_path / "cache", where="patient!=patient_5", seed=5)
     assert other.split != data.split
 
 
@@ -353,7 +349,7 @@ def test_the_notices_of_a_classification_name_its_positive_class(
     assert any(cropped in notice for notice in classification.notices)
     manifest = write_classification(tmp_path / "data")
     settings = {"kind": "classification", "patch_size": None}
-    whole = _load(manifest, tmp_path / "cache", **settings)
+    whole = load_cases(manifest, tmp_path / "cache", **settings)
     assert not any("larger" in notice for notice in whole.notices)
 
 

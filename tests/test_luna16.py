@@ -1,6 +1,5 @@
 """Phantoms lie on disk as LUNA16 does, complete or recognisably not."""
 
-import csv
 import itertools
 import re
 
@@ -13,6 +12,7 @@ from models_genesis_tf.imaging.volumes import read_volume
 from models_genesis_tf.phantoms import chest, luna16
 from models_genesis_tf.phantoms.chest import Chest, Nodule
 from models_genesis_tf.phantoms.marker import is_complete, is_phantom
+from tests.written_files import contents, read_rows
 
 SMALL = (128, 128, 64)
 PLACE = ("seriesuid", "coordX", "coordY", "coordZ")
@@ -38,19 +38,6 @@ def written(tmp_path_factory):
     return folder
 
 
-def _contents(folder) -> dict[str, bytes]:
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
-
-
-def _rows(path) -> list[dict]:
-    with path.open(newline="") as stream:
-        return list(csv.DictReader(stream))
-
-
 def _scans(folder) -> dict:
     """Paths of the scans by series UID."""
     return {path.stem: path for path in folder.glob("subset*/*.mhd")}
@@ -68,7 +55,7 @@ def test_ten_cases_give_every_subset_one_scan_and_nothing_else(written):
     for subset, uid in zip(sorted(scans.values()), range(10), strict=True):
         assert subset.parent.name == f"subset{uid}"
         expected |= {f"subset{uid}/{subset.stem}.{end}" for end in ("mhd", "raw")}
-    assert set(_contents(written)) == expected
+    assert set(contents(written)) == expected
 
 
 def test_a_scan_is_an_uncompressed_int16_raw_file_beside_its_header(written):
@@ -111,8 +98,8 @@ def test_series_uids_are_uids_of_dicom(written, blank_chests, tmp_path):
 
 
 def test_tables_have_the_columns_of_luna16_and_name_every_scan(written):
-    annotations = _rows(written / "annotations.csv")
-    candidates = _rows(written / "candidates_V2.csv")
+    annotations = read_rows(written / "annotations.csv")
+    candidates = read_rows(written / "candidates_V2.csv")
     assert tuple(annotations[0]) == (*PLACE, "diameter_mm")
     assert tuple(candidates[0]) == (*PLACE, "class")
     scans = set(_scans(written))
@@ -132,7 +119,7 @@ def test_world_places_are_where_the_nodules_are(written, tmp_path, monkeypatch):
     luna16.write(tmp_path, 4, seed=3, size=SMALL)  # the same without nodules
     rows = [
         row
-        for row in _rows(written / "annotations.csv")
+        for row in read_rows(written / "annotations.csv")
         if row["seriesuid"] in _scans(tmp_path)
         and float(row["diameter_mm"]) > 7  # a voxel has 2.8 x 2.8 x 4.8 mm
     ]
@@ -151,12 +138,12 @@ def test_world_places_are_where_the_nodules_are(written, tmp_path, monkeypatch):
 
 
 def test_decoys_lie_in_the_lungs_and_outside_of_every_annotated_nodule(written):
-    nodules = _rows(written / "annotations.csv")
+    nodules = read_rows(written / "annotations.csv")
     for uid, path in _scans(written).items():
         volume = read_volume(path)
         decoys = [
             row
-            for row in _rows(written / "candidates_V2.csv")
+            for row in read_rows(written / "candidates_V2.csv")
             if row["seriesuid"] == uid and row["class"] == "0"
         ]
         for row in decoys:  # in or at a vessel, with lung around it
@@ -182,7 +169,7 @@ def test_the_extraction_takes_the_subsets_for_folds(written):
 
 def test_a_case_does_not_depend_on_how_many_there_are(written, tmp_path):
     luna16.write(tmp_path, 2, seed=3, size=SMALL)
-    ten, two = _contents(written), _contents(tmp_path)
+    ten, two = contents(written), contents(tmp_path)
     scans = {name for name in two if name.startswith("subset")}
     assert {name.split("/")[0] for name in scans} == {"subset0", "subset1"}
     assert all(two[name] == ten[name] for name in scans)
@@ -212,7 +199,7 @@ def test_case_k_goes_to_subset_k_mod_10(blank_chests, tmp_path):
 def test_the_size_changes_neither_uid_nor_subset(blank_chests, tmp_path):
     luna16.write(tmp_path / "one", 3, size=SMALL)
     luna16.write(tmp_path / "other", 3, size=(130, 140, 70))
-    names = [set(_contents(tmp_path / name)) for name in ("one", "other")]
+    names = [set(contents(tmp_path / name)) for name in ("one", "other")]
     assert names[0] == names[1]
 
 
@@ -236,13 +223,13 @@ def test_an_interrupted_set_has_no_tables_and_is_completed_by_another_try(
         _interrupt_at(patch, 5)
         luna16.write(tmp_path / "broken", 12)
     assert not list(tmp_path.glob("broken/*.csv"))
-    whole, broken = (_contents(tmp_path / name) for name in ("whole", "broken"))
+    whole, broken = (contents(tmp_path / name) for name in ("whole", "broken"))
     assert not is_complete(tmp_path / "broken") and is_phantom(tmp_path / "broken")
     del broken["phantom.json"]
     assert len(broken) == 2 * 5
     assert all(broken[name] == whole[name] for name in broken)
     luna16.write(tmp_path / "broken", 12)
-    assert _contents(tmp_path / "broken") == whole
+    assert contents(tmp_path / "broken") == whole
 
 
 def test_tables_of_an_earlier_try_do_not_outlive_an_interruption(
@@ -261,29 +248,29 @@ def test_a_set_can_be_enlarged(blank_chests, tmp_path):
     for cases in (3, 8):
         luna16.write(tmp_path / "small", cases)
         assert is_complete(tmp_path / "small")
-    assert _contents(tmp_path / "small") == _contents(tmp_path / "large")
+    assert contents(tmp_path / "small") == contents(tmp_path / "large")
 
 
 def test_scans_of_another_set_are_neither_mixed_in_nor_touched(blank_chests, tmp_path):
     luna16.write(tmp_path, 4, seed=1)
-    before = _contents(tmp_path)
+    before = contents(tmp_path)
     for cases, seed in ((4, 2), (3, 1)):  # other patients, and fewer than there are
         with pytest.raises(
             InputError, match="Received: .* with 4 cases of luna16, seed 1"
         ):
             luna16.write(tmp_path, cases, seed)
-        assert _contents(tmp_path) == before
+        assert contents(tmp_path) == before
     luna16.write(tmp_path, 4, seed=1)
-    assert _contents(tmp_path) == before
+    assert contents(tmp_path) == before
 
 
 def test_tables_of_the_real_data_set_are_not_overwritten(blank_chests, tmp_path):
     table = tmp_path / "annotations.csv"
     table.write_text("seriesuid,coordX,coordY,coordZ,diameter_mm\n1.3.6.1,0,0,0,5\n")
-    before = _contents(tmp_path)
+    before = contents(tmp_path)
     with pytest.raises(InputError, match=r"empty.*Received: .* with annotations\.csv"):
         luna16.write(tmp_path, 2)
-    assert _contents(tmp_path) == before
+    assert contents(tmp_path) == before
 
 
 @pytest.mark.parametrize("size", [(127, 128, 64), (128, 100, 64), (256, 256, 63)])

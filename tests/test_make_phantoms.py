@@ -10,6 +10,7 @@ from absl.testing import flagsaver
 from models_genesis_tf import make_phantoms
 from models_genesis_tf.phantoms import luna16
 from models_genesis_tf.phantoms.data_sets import DATA_SETS, DataSet
+from tests.written_files import contents
 
 
 @pytest.fixture
@@ -28,14 +29,6 @@ def command(monkeypatch, capsys):
     return run
 
 
-def _contents(folder) -> dict:
-    return {
-        path.relative_to(folder): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
-
-
 def test_the_command_writes_what_its_flags_say(command, tmp_path):
     output = tmp_path / "deep" / "phantoms"
     code, out, err = command(
@@ -44,7 +37,7 @@ def test_the_command_writes_what_its_flags_say(command, tmp_path):
     assert code == 0 and err == ""
     assert out == f"2 cases in {output}\n"
     luna16.write(tmp_path / "expected", 2, seed=9, size=(128, 128, 64))
-    assert _contents(output) == _contents(tmp_path / "expected")
+    assert contents(output) == contents(tmp_path / "expected")
 
 
 @pytest.mark.parametrize(
@@ -57,7 +50,7 @@ def test_each_data_set_is_written_as_its_module_does(command, tmp_path, name):
     )
     assert (code, out, err) == (0, f"2 cases in {output}\n", "")
     DATA_SETS[name].write(tmp_path / "expected", 2, seed=5)
-    assert _contents(output) == _contents(tmp_path / "expected")
+    assert contents(output) == contents(tmp_path / "expected")
 
 
 @pytest.mark.parametrize(
@@ -98,10 +91,10 @@ def test_a_folder_that_cannot_be_made_is_named(command, tmp_path):
 
 def test_a_folder_with_other_scans_is_an_error_of_one_line(command, tmp_path):
     assert command("--cases=1", "--seed=1", f"--output_dir={tmp_path}")[0] == 0
-    before = _contents(tmp_path)
+    before = contents(tmp_path)
     code, _, err = command("--cases=1", "--seed=2", f"--output_dir={tmp_path}")
     assert code == 1 and len(err.splitlines()) == 1 and str(tmp_path) in err
-    assert _contents(tmp_path) == before
+    assert contents(tmp_path) == before
 
 
 def test_the_command_does_without_tensorflow():

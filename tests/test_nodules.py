@@ -1,7 +1,6 @@
 """The set of nodules: a manifest as fine-tuning reads it, cases that follow a seed."""
 
 import collections
-import csv
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from models_genesis_tf.phantoms import nodules
 from models_genesis_tf.phantoms.lesion import Lesion
 from models_genesis_tf.phantoms.marker import is_complete, is_phantom
 from models_genesis_tf.tasks.custom import read_manifest
+from tests.written_files import contents, read_rows
 
 
 @pytest.fixture(scope="module")
@@ -35,17 +35,8 @@ def blank_lesions(monkeypatch):
     monkeypatch.setattr(nodules, "draw_lesion", draw)
 
 
-def _contents(folder: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
-
-
 def _rows(folder: Path) -> list[dict[str, str]]:
-    with (folder / "cases.csv").open(newline="") as stream:
-        return list(csv.DictReader(stream))
+    return read_rows(folder / "cases.csv")
 
 
 def _patients(folder: Path) -> dict[str, set[str]]:
@@ -62,7 +53,7 @@ def test_every_case_has_an_image_a_mask_and_a_row(written):
     assert list(rows[0]) == columns and len(rows) == 12
     files = {row[name] for row in rows for name in ("image", "label")}
     assert len(files) == 24
-    assert set(_contents(written)) == files | {"cases.csv", "phantom.json"}
+    assert set(contents(written)) == files | {"cases.csv", "phantom.json"}
 
 
 def test_masks_lie_on_the_grid_of_their_images(written):
@@ -139,7 +130,7 @@ def test_few_cases_train_first(cases, blank_lesions, tmp_path):
 
 def test_a_case_depends_on_their_number_by_its_split_alone(written, tmp_path):
     nodules.write(tmp_path, 3, seed=3)
-    many, few = _contents(written), _contents(tmp_path)
+    many, few = contents(written), contents(tmp_path)
     files = [name for name in few if name.endswith(".nii.gz")]
     assert len(files) == 6 and all(few[name] == many[name] for name in files)
     for one, other in zip(_rows(tmp_path), _rows(written), strict=False):
@@ -180,7 +171,7 @@ def test_an_interrupted_set_has_no_table_and_is_completed_by_another_try(
     assert is_phantom(tmp_path / "broken" / "images")
     nodules.write(tmp_path / "broken", 7)
     nodules.write(tmp_path / "seven", 7)
-    assert _contents(tmp_path / "broken") == _contents(tmp_path / "seven")
+    assert contents(tmp_path / "broken") == contents(tmp_path / "seven")
 
 
 def test_a_manifest_of_the_user_s_own_is_not_overwritten(blank_lesions, tmp_path):

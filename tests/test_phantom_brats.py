@@ -12,6 +12,7 @@ from models_genesis_tf.imaging.volumes import read_volume
 from models_genesis_tf.phantoms import brats
 from models_genesis_tf.phantoms.brain import SIZE, SPACING, Brain
 from models_genesis_tf.phantoms.marker import is_complete, is_phantom
+from tests.written_files import contents
 
 PARTS = ("flair", "seg", "t1", "t1ce", "t2")
 
@@ -41,9 +42,7 @@ def small_brains(monkeypatch):
 
 def _contents(folder: Path) -> dict[str, bytes]:
     return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file() and path.name != "phantom.json"
+        name: data for name, data in contents(folder).items() if name != "phantom.json"
     }
 
 

@@ -21,6 +21,7 @@ from models_genesis_tf.phantoms.data_sets import DATA_SETS
 from models_genesis_tf.phantoms.marker import is_complete, is_phantom
 from models_genesis_tf.phantoms.painting import make_canvas
 from models_genesis_tf.phantoms.xray_findings import FINDINGS, Trunk, paint_findings
+from tests.written_files import contents
 
 # As Wang et al. name them in "ChestX-ray8", CVPR 2017.
 EIGHT = {
@@ -56,14 +57,6 @@ def blank_images(monkeypatch):
 
     monkeypatch.setattr(chestxray, "draw_patient", lambda rng: None)
     monkeypatch.setattr(chestxray, "draw_radiograph", draw)
-
-
-def _contents(folder: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
 
 
 def _lines(path: Path) -> list[str]:
@@ -113,7 +106,7 @@ def test_images_lie_as_the_archives_unpack(blank_images, tmp_path):
     for name, _, _, patient, *_ in _rows(tmp_path):
         folder = f"images_00{(int(patient) - 1) // 5 + 1}"
         assert (tmp_path / folder / "images" / name).is_file()
-    images = [name for name in _contents(tmp_path) if name.endswith(".png")]
+    images = [name for name in contents(tmp_path) if name.endswith(".png")]
     assert len(images) == len(_rows(tmp_path))
     assert {name.split("/")[0] for name in images} == {
         *("images_001", "images_002", "images_003")
@@ -121,7 +114,7 @@ def test_images_lie_as_the_archives_unpack(blank_images, tmp_path):
 
 
 def test_nothing_else_is_there_but_the_marker(written):
-    others = {name for name in _contents(written) if not name.startswith("images_")}
+    others = {name for name in contents(written) if not name.startswith("images_")}
     assert others == {"Data_Entry_2017.csv", *LISTS, "phantom.json"}
     facts = json.loads((written / "phantom.json").read_text(encoding="utf-8"))
     assert facts == {"dataset": "chestxray", "cases": 2, "seed": 3, "complete": True}
@@ -187,7 +180,7 @@ def test_patients_do_not_depend_on_their_number_but_on_the_seed(blank_images, tm
     chestxray.write(tmp_path / "three", 3, seed=3)
     chestxray.write(tmp_path / "six", 6, seed=3)
     chestxray.write(tmp_path / "other", 3, seed=4)
-    three, six = _contents(tmp_path / "three"), _contents(tmp_path / "six")
+    three, six = contents(tmp_path / "three"), contents(tmp_path / "six")
     assert all(six[name] == three[name] for name in three if name.endswith(".png"))
     rows = _rows(tmp_path / "three")
     assert _rows(tmp_path / "six")[: len(rows)] == rows
@@ -199,8 +192,8 @@ def test_patients_do_not_depend_on_their_number_but_on_the_seed(blank_images, tm
 
 def test_a_second_attempt_writes_the_same(written, tmp_path):
     chestxray.write(tmp_path, 1, seed=3)
-    first = _contents(tmp_path)
-    again = _contents(written)
+    first = contents(tmp_path)
+    again = contents(written)
     images = [name for name in first if name.endswith(".png")]
     assert images and all(again[name] == first[name] for name in images)
 
@@ -215,7 +208,7 @@ def test_an_interrupted_set_has_no_table(monkeypatch, blank_images, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         chestxray.write(tmp_path, 2)
     assert not is_complete(tmp_path)
-    left = {name for name in _contents(tmp_path) if not name.startswith("images_")}
+    left = {name for name in contents(tmp_path) if not name.startswith("images_")}
     assert left == {"phantom.json"}
 
 

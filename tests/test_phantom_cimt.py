@@ -1,7 +1,6 @@
 """Carotid images lie on disk in the documented form, and look as ultrasound does."""
 
 import collections
-import csv
 import json
 import struct
 from dataclasses import replace
@@ -24,6 +23,7 @@ from models_genesis_tf.phantoms.carotid import (
 )
 from models_genesis_tf.phantoms.data_sets import DATA_SETS
 from models_genesis_tf.phantoms.marker import is_complete, is_phantom
+from tests.written_files import contents, read_rows
 
 FLAT = Artery(
     pixel=0.125,
@@ -55,17 +55,8 @@ def blank_frames(monkeypatch):
     monkeypatch.setattr(cimt, "draw_frame", draw)
 
 
-def _contents(folder: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
-
-
 def _rows(folder: Path) -> list[dict[str, str]]:
-    with (folder / "images.csv").open(newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
+    return read_rows(folder / "images.csv")
 
 
 def _frames(label: str, count: int, artery: Artery = FLAT) -> list[np.ndarray]:
@@ -80,7 +71,7 @@ def test_the_table_names_every_image_and_nothing_else_is_there(written):
     assert list(rows[0]) == ["file", "patient", "label"]
     files = [row["file"] for row in rows]
     assert len(set(files)) == len(files)
-    assert set(_contents(written)) == {*files, "images.csv", "phantom.json"}
+    assert set(contents(written)) == {*files, "images.csv", "phantom.json"}
     for row in rows:
         folder, name = row["file"].split("/")
         assert folder == row["label"] and name.startswith(row["patient"] + "_")
@@ -124,17 +115,17 @@ def test_patients_do_not_depend_on_their_number_but_on_the_seed(blank_frames, tm
     cimt.write(tmp_path / "three", 3, seed=3)
     cimt.write(tmp_path / "five", 5, seed=3)
     cimt.write(tmp_path / "other", 3, seed=4)
-    three, five = _contents(tmp_path / "three"), _contents(tmp_path / "five")
+    three, five = contents(tmp_path / "three"), contents(tmp_path / "five")
     assert all(five[name] == three[name] for name in three if name.endswith(".png"))
     rows = _rows(tmp_path / "three")
     assert _rows(tmp_path / "five")[: len(rows)] == rows
-    assert _contents(tmp_path / "other") != three
+    assert contents(tmp_path / "other") != three
 
 
 def test_a_second_attempt_writes_the_same(written, tmp_path):
     cimt.write(tmp_path, 1, seed=3)
     cimt.write(tmp_path, 3, seed=3)
-    assert _contents(tmp_path) == _contents(written)
+    assert contents(tmp_path) == contents(written)
 
 
 def test_an_interrupted_set_has_no_table(monkeypatch, blank_frames, tmp_path):

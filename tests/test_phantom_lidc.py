@@ -1,6 +1,5 @@
 """Phantoms lie on disk as LIDC-IDRI does, and their outlines on the nodules."""
 
-import csv
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from models_genesis_tf.errors import InputError
 from models_genesis_tf.imaging.volumes import read_volume, world_to_voxel
 from models_genesis_tf.phantoms import lidc
 from models_genesis_tf.phantoms.marker import is_complete, is_phantom
+from tests.written_files import contents, read_rows
 
 SMALL = (80, 80, 40)
 SPACE = {"nih": "http://www.nih.gov"}
@@ -25,17 +25,8 @@ def written(tmp_path_factory) -> Path:
     return folder
 
 
-def _contents(folder: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
-
-
 def _rows(folder: Path) -> list[dict[str, str]]:
-    with (folder / "nodules.csv").open(newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
+    return read_rows(folder / "nodules.csv")
 
 
 def _series(folder: Path) -> list[Path]:
@@ -166,8 +157,8 @@ def test_the_table_gives_world_coordinates_of_tissue_in_the_lung(written):
 
 def test_cases_do_not_depend_on_their_number_but_on_the_seed(written, tmp_path):
     lidc.write(tmp_path / "two", 2, seed=3, size=SMALL)
-    whole = _contents(written)
-    for name, content in _contents(tmp_path / "two").items():
+    whole = contents(written)
+    for name, content in contents(tmp_path / "two").items():
         if name.endswith((".dcm", ".xml")):
             assert whole[name] == content
     lidc.write(tmp_path / "other", 1, seed=4, size=SMALL)

@@ -13,6 +13,7 @@ from models_genesis_tf.imaging.volumes import read_volume
 from models_genesis_tf.phantoms import lits
 from models_genesis_tf.phantoms.abdomen import Abdomen, draw_abdomen
 from models_genesis_tf.phantoms.marker import is_complete, is_phantom
+from tests.written_files import contents
 
 
 @pytest.fixture(scope="module")
@@ -53,13 +54,9 @@ def _read_nifti(path: Path) -> tuple[np.ndarray, np.ndarray, int]:
     return array.reshape(sides[:3], order="F"), matrix, kind
 
 
-def _contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
 def test_every_case_has_a_volume_and_a_segmentation(written):
     names = {f"{kind}-{n}.nii" for kind in ("volume", "segmentation") for n in range(3)}
-    assert set(_contents(written)) == names | {"phantom.json"}
+    assert set(contents(written)) == names | {"phantom.json"}
     assert is_complete(written) and is_phantom(written / "volume-0.nii")
     facts = json.loads((written / "phantom.json").read_text(encoding="utf-8"))
     assert facts == {"dataset": "lits", "cases": 3, "seed": 4, "complete": True}
@@ -114,7 +111,7 @@ def test_stored_orientations_differ(small_scans, tmp_path):
 def test_a_case_does_not_depend_on_their_number(small_scans, tmp_path):
     lits.write(tmp_path / "many", 6, seed=2)
     lits.write(tmp_path / "few", 2, seed=2)
-    many, few = _contents(tmp_path / "many"), _contents(tmp_path / "few")
+    many, few = contents(tmp_path / "many"), contents(tmp_path / "few")
     files = [name for name in few if name.endswith(".nii")]
     assert len(files) == 4 and all(few[name] == many[name] for name in files)
 
@@ -122,7 +119,7 @@ def test_a_case_does_not_depend_on_their_number(small_scans, tmp_path):
 def test_another_seed_gives_other_cases(small_scans, tmp_path):
     for seed in (1, 2):
         lits.write(tmp_path / str(seed), 1, seed=seed)
-    first, second = (_contents(tmp_path / str(seed)) for seed in (1, 2))
+    first, second = (contents(tmp_path / str(seed)) for seed in (1, 2))
     assert first["volume-0.nii"] != second["volume-0.nii"]
 
 

@@ -1,7 +1,6 @@
 """Candidates lie on disk in the documented form, and cannot be told by brightness."""
 
 import collections
-import csv
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ import pytest
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.phantoms import pe
 from models_genesis_tf.phantoms.marker import is_complete, is_phantom
+from tests.written_files import contents, read_rows
 
 
 @pytest.fixture
@@ -31,17 +31,8 @@ def written(tmp_path_factory) -> Path:
     return folder
 
 
-def _contents(folder: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
-
-
 def _rows(folder: Path) -> list[dict[str, str]]:
-    with (folder / "candidates.csv").open(newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
+    return read_rows(folder / "candidates.csv")
 
 
 def _labels(folder: Path) -> dict[str, dict[str, set[str]]]:
@@ -57,7 +48,7 @@ def test_the_table_names_every_patch_and_nothing_else_is_there(written):
     assert list(rows[0]) == ["file", "patient", "candidate", "label"]
     files = [row["file"] for row in rows]
     assert len(set(files)) == len(files)
-    assert set(_contents(written)) == {*files, "candidates.csv", "phantom.json"}
+    assert set(contents(written)) == {*files, "candidates.csv", "phantom.json"}
     for row in rows:
         folder, patient, name = row["file"].split("/")
         assert (folder, patient) == ("patches", row["patient"])
@@ -72,8 +63,8 @@ def test_patches_are_int16_cubes_of_64_voxels(written):
 
 
 def test_views_of_a_candidate_differ(written):
-    contents = _contents(written)
-    patches = [contents[row["file"]] for row in _rows(written)]
+    data = contents(written)
+    patches = [data[row["file"]] for row in _rows(written)]
     assert len(set(patches)) == len(patches)
 
 
@@ -105,22 +96,22 @@ def test_patients_do_not_depend_on_their_number_but_on_the_seed(
     pe.write(tmp_path / "three", 3, seed=3)
     pe.write(tmp_path / "five", 5, seed=3)
     pe.write(tmp_path / "other", 3, seed=4)
-    five = _contents(tmp_path / "five")
-    for name, content in _contents(tmp_path / "three").items():
+    five = contents(tmp_path / "five")
+    for name, content in contents(tmp_path / "three").items():
         if name.endswith(".npy"):
             assert five[name] == content
     assert _rows(tmp_path / "five")[: len(_rows(tmp_path / "three"))] == _rows(
         tmp_path / "three"
     )
-    assert _contents(tmp_path / "other") != _contents(tmp_path / "three")
+    assert contents(tmp_path / "other") != contents(tmp_path / "three")
 
 
 def test_a_second_attempt_writes_the_same(written, tmp_path):
     pe.write(tmp_path, 1, seed=3)
-    first = _contents(tmp_path)
+    first = contents(tmp_path)
     pe.write(tmp_path, 2, seed=3)
-    assert _contents(tmp_path) == _contents(written)
-    assert {name for name in first if name.endswith(".npy")} < set(_contents(written))
+    assert contents(tmp_path) == contents(written)
+    assert {name for name in first if name.endswith(".npy")} < set(contents(written))
 
 
 def test_other_files_are_not_mixed_with_phantoms(tmp_path):

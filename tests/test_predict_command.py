@@ -11,6 +11,7 @@ from absl.testing import flagsaver
 from matplotlib.image import imread
 
 from models_genesis_tf import predict
+from models_genesis_tf.experiments import prediction
 from models_genesis_tf.models.saving import save_model
 from tests.prediction_models import (
     LIMIT,
@@ -249,3 +250,15 @@ def test_a_classification_writes_one_table_of_a_folder(
     for one, other in zip(text.splitlines()[1:], again.splitlines()[1:], strict=True):
         # The mean of a patch is that of its flips.
         assert float(one.split(",")[1]) == pytest.approx(float(other.split(",")[1]))
+
+
+@pytest.mark.parametrize("asked", [[], ["--nofast_upsampling"]])
+def test_the_stock_decoder_predicts_when_asked_for(model, asked, monkeypatch):
+    own, how = prediction.make_predict, []
+    monkeypatch.setattr(
+        prediction, "make_predict", lambda *told: how.append(told[1]) or own(*told)
+    )
+    write_scan(Path("scan.nii.gz"), random_scan())
+    _call(model, "--input=scan.nii.gz", *asked)
+    assert how == [not asked]
+    assert Path("scan_mask.nii.gz").is_file()

@@ -182,6 +182,24 @@ def test_scans_are_cut_into_cubes_inside_the_run(prepared, place):
     assert (place / "run" / "cubes" / "cubes.json").is_file()
 
 
+def test_the_scans_that_train_of_a_manifest_are_cut_where_it_lies(prepared, place):
+    _write_scans(place / "scans")
+    names = [path.name for path in sorted((place / "scans").iterdir())][:3]
+    parts = zip(names, ("train", "test", "train"), strict=True)
+    lines = ["image,split", *(f"{name},{part}" for name, part in parts)]
+    (place / "scans" / "cases.csv").write_text("\n".join(lines), encoding="utf-8")
+    cut = ("--acceptance=none", "--window=ct", "--cubes_per_volume=3", *SMALL)
+    call = prepared("--manifest=scans/cases.csv", "--output_dir=run", *cut)
+    assert set(call.cubes.sources) == {names[k].split(".")[0] for k in (0, 2)}
+    recorded = (place / "run" / "flags.cfg").read_text()
+    assert "--data_dir=scans\n" in recorded
+    assert "--manifest=scans/cases.csv\n" in recorded
+    message = "--manifest choose scans to cut.*Received: --data_dir=run/cubes of cubes"
+    arguments = ("--data_dir=run/cubes", "--output_dir=other")
+    with pytest.raises(InputError, match=message):
+        prepared("--manifest=scans/cases.csv", *arguments)
+
+
 @pytest.mark.parametrize("data_dir", [(), ("--data_dir=phantom",)])
 def test_without_data_phantoms_are_made_and_demonstration_settings_taken(
     prepared, place, small_phantoms, capsys, data_dir

@@ -38,7 +38,7 @@ def _parse(command: list[str]) -> None:
         for key, value in before.items():
             values[key].value = value
             values[key].present = 0
-    words = getattr(module, "BENCHMARKS", ())
+    words = getattr(module, "WORDS", ())
     assert leftover[0] == name and len(leftover) == 1 + bool(words)
     assert not words or leftover[1] in words
     assert callable(module.cli)
@@ -56,7 +56,7 @@ def _with_recipes(arguments: list[str]) -> list[str]:
 
 
 def _recipe_lines(path: Path) -> list[str]:
-    lines = [line.strip() for line in path.read_text().splitlines()]
+    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
     return [line for line in lines if line and not line.startswith("#")]
 
 
@@ -64,7 +64,7 @@ def _all_commands() -> list:
     return [
         pytest.param(command, id=f"{path.name}-{number}")
         for path in DOCUMENTS
-        for number, command in enumerate(_commands(path.read_text()))
+        for number, command in enumerate(_commands(path.read_text(encoding="utf-8")))
     ]
 
 
@@ -75,7 +75,7 @@ def test_every_command_in_the_documents_parses(command):
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_every_recipe_parses_and_says_what_it_costs(path):
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     head = "\n".join(line for line in text.splitlines() if line.startswith("#"))
     assert "python -m models_genesis_tf." in head
     assert re.search(r"measured", head)
@@ -87,7 +87,7 @@ def test_every_recipe_parses_and_says_what_it_costs(path):
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_every_relative_link_and_figure_exists(path):
-    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text()):
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text(encoding="utf-8")):
         if "://" not in target:
             assert (path.parent / target).exists(), target
 
@@ -96,7 +96,9 @@ def test_python_in_the_readme_runs(tmp_path, monkeypatch, capsys):
     from models_genesis_tf.models.saving import save_model
     from models_genesis_tf.models.unet3d import build_unet3d
 
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    blocks = re.findall(
+        r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.S
+    )
     assert len(blocks) == 3
     # What the first block opens is what the commands above it would have written.
     save_model(build_unet3d((16, 16, 8, 1), 2), tmp_path / "runs/mine/model.keras", {})
@@ -112,7 +114,7 @@ def test_python_in_the_readme_runs(tmp_path, monkeypatch, capsys):
 
 
 def test_readme_shows_the_lines_every_user_types_first():
-    text = (ROOT / "README.md").read_text()
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert "python -m models_genesis_tf.pretrain --data_dir=" in text
     assert "python -m models_genesis_tf.finetune --task=bms" in text
     assert "make demo" in text and "make test" in text and "make test-all" in text

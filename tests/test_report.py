@@ -108,6 +108,14 @@ def test_the_best_start_is_bold_and_tested_against_the_second(tmp_path):
     assert float(_cells(text, "p, best")[1]) == pytest.approx(0.0194, abs=1e-4)
 
 
+def test_one_scheme_on_two_kinds_of_scans_is_no_ablation(tmp_path):
+    make_run(tmp_path / "runs" / "scratch", [0.5, 0.52])
+    for kind in ("ct", "mr"):
+        folder = tmp_path / "runs" / kind
+        make_run(folder, [0.6, 0.62], "unified", recipe=kind, name=f"genesis_{kind}")
+    assert "### Ablation" not in _report(tmp_path)
+
+
 def test_published_numbers_stand_beside_ours_with_a_sentence(tmp_path):
     settings = {"metric": "auc", "task": "ncc"}
     make_run(tmp_path / "runs" / "a", [0.93, 0.95, 0.94], **settings)
@@ -245,6 +253,46 @@ def test_a_report_is_written_again_in_place(tmp_path):
     (tmp_path / "report").rename(tmp_path / "runs" / "report")
     again = report([tmp_path / "runs"], tmp_path / "runs" / "report", None, RULES)
     assert again.read_text(encoding="utf-8") == first
+
+
+def test_a_page_stands_beside_its_folder_and_finds_its_figures(tmp_path):
+    _two_tasks(tmp_path / "runs")
+    first = _report(tmp_path)
+    paths, folder = [tmp_path / "runs"], tmp_path / "docs" / "results"
+    page = report(paths, folder, None, RULES, page=True)
+    assert page == tmp_path / "docs" / "results.md"
+    assert not (folder / "report.md").exists()
+    text = page.read_text(encoding="utf-8")
+    figures = re.findall(r"!\[[^\]]*\]\((.+?)\)", text)
+    assert len(figures) > 3
+    assert all((page.parent / figure).is_file() for figure in figures)
+    assert text.replace("](results/", "](") == first
+
+
+def test_domain_crossing_is_taken_up_with_its_figure(tmp_path):
+    crossing = tmp_path / "runs" / "crossing"
+    make_run(tmp_path / "runs" / "a", [0.5, 0.6])
+    assert "Domain crossing" not in _report(tmp_path)
+    crossing.mkdir()
+    (crossing / "crossing.json").write_text("{}")
+    (crossing / "crossing.md").write_text("| cubes |\n| --- |\n")
+    (crossing / "crossing.png").write_bytes(b"figure")
+    text = _report(tmp_path)
+    assert "## Domain crossing" in text and "\n\n| cubes |\n| --- |\n\n" in text
+    assert "(crossing_0.png)" in text
+    assert (tmp_path / "report" / "crossing_0.png").read_bytes() == b"figure"
+    assert "belong to no run" not in text
+
+
+def test_a_column_as_classifier_is_taken_up(tmp_path):
+    baseline = tmp_path / "runs" / "a" / "baseline"
+    make_run(tmp_path / "runs" / "a", [0.5, 0.6])
+    assert "A column instead" not in _report(tmp_path)
+    baseline.mkdir()
+    (baseline / "baseline.md").write_text("| Column |\n| --- |\n")
+    text = _report(tmp_path)
+    assert "## A column instead of a network" in text
+    assert "\n\n| Column |\n| --- |\n\n" in text
 
 
 def _type(*arguments: str) -> subprocess.CompletedProcess:

@@ -193,6 +193,24 @@ def test_a_run_killed_before_its_first_checkpoint_begins_anew(
     _assert_equal_runs(tmp_path, undisturbed)
 
 
+def test_epochs_of_another_length_take_the_same_steps(cubes, tmp_path):
+    histories = {}
+    for name, epochs, length in (("own", 2, None), ("short", 3, 4)):
+        config = dataclasses.replace(
+            CONFIG, epochs=epochs, steps_per_epoch=length, reduce_patience=10
+        )
+        (tmp_path / name).mkdir()
+        pretrain(cubes, tmp_path / name, config, {})
+        rows = np.genfromtxt(tmp_path / name / "history.csv", delimiter=",", names=True)
+        histories[name] = rows
+    assert histories["own"]["step"].tolist() == [6, 12]
+    assert histories["short"]["step"].tolist() == [4, 8, 12]
+    means = [rows["loss"].mean() for rows in histories.values()]
+    assert means[0] == pytest.approx(means[1], rel=1e-5)
+    ends = [rows["val_loss"][-1] for rows in histories.values()]
+    assert ends[0] == pytest.approx(ends[1], rel=1e-5)
+
+
 # Goes on with a run on two devices and is asked to stop after four steps.
 TWO_DEVICES = """
 import os
@@ -328,16 +346,19 @@ def test_auto_keeps_to_the_precision_that_the_run_began_with(
 
 
 KILLS = 5
+EPOCHS = 20
 
 
-def _command(folder: Path, cubes: Path) -> list[str]:
-    return [
+def _start(folder: Path, cubes: Path) -> subprocess.Popen:
+    command = [
         *(sys.executable, "-m", "models_genesis_tf.pretrain"),
         *(f"--data_dir={cubes}", f"--output_dir={folder}", "--seed=5"),
         *("--base_filters=2", "--batch_size=4", "--learning_rate=0.1"),
-        *("--epochs=40", "--reduce_patience=2", "--checkpoint_every=4"),
+        *(f"--epochs={EPOCHS}", "--reduce_patience=2", "--checkpoint_every=4"),
         *("--precision=float32", "--deterministic"),
     ]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    return subprocess.Popen(command, **quiet)
 
 
 def _newest_step(folder: Path) -> int:
@@ -349,28 +370,26 @@ def _newest_step(folder: Path) -> int:
 def test_five_kills_leave_no_trace(tmp_path):
     cubes = _write_cubes(tmp_path / "cubes")
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    subprocess.run(_command(whole, cubes), check=True, capture_output=True)
+    undisturbed = _start(whole, cubes)  # beside the other, to save time
     draws = np.random.default_rng(3)
-    last_step = 40 * EPOCH_STEPS
+    last_step = EPOCHS * EPOCH_STEPS
     steps = []
     for _ in range(KILLS):
         before = _newest_step(killed)
-        process = subprocess.Popen(
-            _command(killed, cubes),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        process = _start(killed, cubes)
         while _newest_step(killed) <= before:
             assert process.poll() is None
             time.sleep(0.01)
-        time.sleep(draws.uniform(0.0, 0.5))
+        time.sleep(draws.uniform(0.0, 0.3))
         process.send_signal(signal.SIGKILL)
         process.wait()
         steps.append(_newest_step(killed))
         assert before < steps[-1] < last_step
-    subprocess.run(_command(killed, cubes), check=True, capture_output=True)
+    assert _start(killed, cubes).wait() == 0
+    assert undisturbed.wait() == 0
     record = json.loads((killed / "run.json").read_text())
     assert len(record["sessions"]) == KILLS + 1 and record["finished"] is True
     with (killed / "history.csv").open(newline="") as stream:
-        assert [int(row["epoch"]) for row in csv.DictReader(stream)] == [*range(1, 41)]
+        epochs = [int(row["epoch"]) for row in csv.DictReader(stream)]
+    assert epochs == [*range(1, EPOCHS + 1)]
     _assert_equal_runs(killed, whole)

@@ -42,6 +42,7 @@ def test_every_training_flag_reaches_its_field():
         "--batch_size=3",
         "--epochs=5",
         "--max_steps=7",
+        "--steps_per_epoch=2",
         "--optimizer=adam",
         "--learning_rate=0.25",
         "--reduce_patience=2",
@@ -56,6 +57,7 @@ def test_every_training_flag_reaches_its_field():
             batch_size=3,
             epochs=5,
             max_steps=7,
+            steps_per_epoch=2,
             optimizer="adam",
             learning_rate=0.25,
             reduce_patience=2,
@@ -183,6 +185,26 @@ def test_what_is_no_setting_of_the_run_is_left_out_of_the_record():
     _parse("--restart")
     assert "--restart\n" in command_line.replayable_flags()
     assert "restart" not in command_line.replayable_flags(leave_out=["restart"])
+
+
+def test_a_flag_that_a_run_began_without_differs_only_where_it_is_given():
+    _parse("--epochs=3")
+    began = "".join(
+        line
+        for line in command_line.replayable_flags().splitlines(keepends=True)
+        if "base_filters" not in line and "deterministic" not in line
+    )
+    assert "--epochs=3\n" in began
+    now = command_line.replayable_flags()
+    assert "--base_filters=32\n" in now and "--nodeterministic\n" in now
+    assert command_line.differing_flags(now, began) == []
+    command_line.check_same_flags(began, now, ())
+    _parse("--base_filters=4", "--deterministic")
+    now = command_line.replayable_flags()
+    assert command_line.differing_flags(now, began) == [
+        "--base_filters=4 (began with --base_filters unset)",
+        "--deterministic (began with --deterministic unset)",
+    ]
 
 
 def test_settings_and_flags_have_the_same_names():

@@ -135,6 +135,12 @@ def test_software_is_named_with_its_versions():
     assert commit is None or len(commit) == 40
 
 
+def test_software_that_is_not_installed_is_left_out(monkeypatch):
+    monkeypatch.setattr(run_folder, "_PACKAGES", ("numpy", "no-such-package"))
+    packages = run_folder.describe_software()["packages"]
+    assert set(packages) == {"models_genesis_tf", "numpy"}
+
+
 def test_files_are_utf_8_whatever_the_locale(tmp_path):
     command = [
         *(sys.executable, "-X", "utf8=0", "-c"),

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from models_genesis_tf.errors import InputError
 from models_genesis_tf.experiments.run_results import read_history, read_runs
 from tests.run_folders import make_run
 
@@ -94,15 +93,6 @@ def test_label_columns_and_conditions_name_a_task(tmp_path):
     assert run.data == "lesions/cases.csv (malignancy, <3:0,>3:1, readers>=3)"
 
 
-def test_runs_are_found_below_a_folder_once_and_in_order(tmp_path):
-    for name in ("b", "a/deeper", "c"):
-        make_run(tmp_path / name, [0.5])
-    runs, left_out = read_runs([tmp_path, tmp_path / "b"])
-    names = [run.folder.relative_to(tmp_path).as_posix() for run in runs]
-    assert names == ["a/deeper", "b", "c"]
-    assert left_out == []
-
-
 def test_another_metric_can_be_asked_for(tmp_path):
     make_run(tmp_path / "run", [0.5])
     (run,), _ = read_runs([tmp_path], "dice_lesion")
@@ -148,17 +138,6 @@ def test_broken_foreign_and_unfinished_things_are_named_and_the_rest_is_read(tmp
     assert len(left_out) == 9
 
 
-def test_runs_inside_a_pre_training_are_found_and_deep_ones_are_named(tmp_path):
-    (tmp_path / "pretrain").mkdir()
-    (tmp_path / "pretrain" / "run.json").write_text(json.dumps({"settings": {}}))
-    (tmp_path / "pretrain" / "history.csv").write_text("")
-    make_run(tmp_path / "pretrain" / "finetune", [0.5])
-    make_run(tmp_path / "a" / "b" / "c" / "d" / "e" / "f", [0.5])
-    runs, left_out = read_runs([tmp_path])
-    assert [run.folder.name for run in runs] == ["finetune"]
-    assert _reasons(left_out) == {"e": "lies more than 4 levels deep"}
-
-
 def test_scores_of_evaluate_are_no_run(tmp_path):
     folder = make_run(tmp_path / "again", [0.5])
     (folder / "run.json").unlink()
@@ -166,13 +145,6 @@ def test_scores_of_evaluate_are_no_run(tmp_path):
     runs, left_out = read_runs([tmp_path])
     assert [run.folder.name for run in runs] == ["run"]
     assert "scores of `evaluate`" in left_out[0].reason
-
-
-def test_a_run_that_is_named_twice_is_read_once(tmp_path):
-    make_run(tmp_path / "run", [0.5], asked=2)
-    (tmp_path / "link").symlink_to(tmp_path / "run")
-    runs, left_out = read_runs([tmp_path, tmp_path / "run"])
-    assert len(runs) == len(left_out) == 1
 
 
 def test_bytes_that_are_no_text_are_a_broken_file(tmp_path):
@@ -198,11 +170,6 @@ def test_entries_of_another_form_leave_the_run_out(tmp_path, key, value):
     runs, left_out = read_runs([tmp_path])
     assert [run.folder.name for run in runs] == ["good"]
     assert [Path(one.what).name for one in left_out] == ["bad"]
-
-
-def test_a_path_that_is_no_folder_is_an_error(tmp_path):
-    with pytest.raises(InputError, match="--runs are folders. Received: --runs=.*gone"):
-        read_runs([tmp_path / "gone"])
 
 
 def test_a_history_that_cannot_be_read_is_empty(tmp_path):

@@ -1,8 +1,11 @@
 """Scans get the names that csv files carry, and folds that keep patients whole."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
+from models_genesis_tf.config import ScanChoice
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.experiments.scan_folders import find_scans, held_out
 from tests.image_files import make_dicom
@@ -44,7 +47,7 @@ def test_elsewhere_names_are_paths_and_a_patient_s_scans_share_a_fold(tmp_path):
 def test_a_patient_s_fold_does_not_depend_on_the_others(tmp_path):
     _touch(tmp_path, *(f"p{k}.nii" for k in range(20)))
     folds = {scan.source: scan.fold for scan in find_scans(tmp_path)}
-    for scan in find_scans(tmp_path, exclude=["p1*"]):
+    for scan in find_scans(tmp_path, ScanChoice(exclude=("p1*",))):
         assert scan.fold == folds[scan.source]
 
 
@@ -53,15 +56,15 @@ def test_a_data_set_s_own_folder_does_not_put_all_scans_in_one_fold(tmp_path):
     assert len({scan.fold for scan in find_scans(tmp_path)}) > 6
 
 
-@pytest.mark.parametrize("filters", [{"include": ["q*"]}, {"exclude": ["*.nii"]}])
+@pytest.mark.parametrize("filters", [{"include": ("q*",)}, {"exclude": ("*.nii",)}])
 def test_a_folder_without_chosen_scans_is_an_error_that_names_it(tmp_path, filters):
     _touch(tmp_path, "p1.nii", "notes.txt")
     with pytest.raises(InputError, match=f"Received: --data_dir={tmp_path}"):
-        find_scans(tmp_path, **filters)
+        find_scans(tmp_path, ScanChoice(**filters))
 
 
-def _sources(folder, **options) -> list[str]:
-    return [scan.source for scan in find_scans(folder, **options)]
+def _sources(folder, *options, **named) -> list[str]:
+    return [scan.source for scan in find_scans(folder, *options, **named)]
 
 
 def test_pictures_are_scans_where_they_are_wanted_and_keep_their_suffix(tmp_path):
@@ -75,8 +78,12 @@ def test_pictures_are_scans_where_they_are_wanted_and_keep_their_suffix(tmp_path
         "deep/c.JPG": True,
     }
     assert not any(scan.luna16 for scan in scans)
-    assert _sources(tmp_path, with_pictures=True, include=["*.png"]) == ["deep/b.png"]
-    assert "a" not in _sources(tmp_path, with_pictures=True, exclude=["a.*"])
+    assert _sources(
+        tmp_path, with_pictures=True, choice=ScanChoice(include=("*.png",))
+    ) == ["deep/b.png"]
+    assert "a" not in _sources(
+        tmp_path, with_pictures=True, choice=ScanChoice(exclude=("a.*",))
+    )
 
 
 def _write_dicom(folder, count: int, tags) -> None:
@@ -106,7 +113,9 @@ def test_dicom_files_that_say_where_they_lie_are_a_series_and_others_pictures(
         "xrays/1.dcm": True,
     }
     # Slices of a series that is left out are no pictures either.
-    assert "ct/0.dcm" not in _sources(tmp_path, with_pictures=True, exclude=["ct"])
+    assert "ct/0.dcm" not in _sources(
+        tmp_path, with_pictures=True, choice=ScanChoice(exclude=("ct",))
+    )
 
 
 def test_the_visits_of_a_patient_share_a_fold_whatever_their_archive(tmp_path):
@@ -116,7 +125,9 @@ def test_the_visits_of_a_patient_share_a_fold_whatever_their_archive(tmp_path):
         for archive in (1, 2)
     ]
     _touch(tmp_path, *names)
-    folds = {scan.source: scan.fold for scan in find_scans(tmp_path, (), (), True)}
+    folds = {
+        scan.source: scan.fold for scan in find_scans(tmp_path, with_pictures=True)
+    }
     assert len(folds) == len(names) and len(set(folds.values())) > 6
     for first, second in zip(names[::2], names[1::2], strict=True):
         assert folds[first] == folds[second]
@@ -137,7 +148,7 @@ def test_pictures_on_the_owner_s_test_list_are_left_out(tmp_path):
     assert _sources(tmp_path / "images", with_pictures=True) == left
     assert _sources(tmp_path, with_pictures=True) == [f"images/{name}" for name in left]
     (tmp_path / "test_list.txt").write_bytes(b"\xff\xfe0")
-    with pytest.raises(InputError, match=r"test_list\.txt is a text file in UTF-8"):
+    with pytest.raises(InputError, match=r"name on each line, .*test_list\.txt"):
         held_out(below)
 
 
@@ -147,3 +158,47 @@ def test_the_error_names_the_formats_of_pictures_where_they_count(tmp_path):
     assert ".png" not in str(caught.value)
     with pytest.raises(InputError, match=r"pictures \(.png, .jpg, .jpeg, .dcm\) or"):
         find_scans(tmp_path, with_pictures=True)
+
+
+def _manifest(folder, text: str):
+    path = folder / "cases.csv"
+    path.write_text(text, encoding="utf-8")
+    return ScanChoice(manifest=path)
+
+
+def test_of_a_manifest_only_images_that_train_are_taken(tmp_path):
+    _touch(tmp_path, *(f"{part}/p{k}.nii" for part in ("x", "y") for k in range(4)))
+    rows = ["x/p0.nii,train", "x/p1.nii,valid", "y/p2.nii,train", "y/p3.nii,test"]
+    choice = _manifest(tmp_path, "\n".join(["image,split", *rows]))
+    assert [scan.source for scan in find_scans(tmp_path, choice)] == ["x/p0", "y/p2"]
+    choice = dataclasses.replace(choice, exclude=("p2*",))
+    assert [scan.source for scan in find_scans(tmp_path, choice)] == ["x/p0"]
+    folds = {scan.source: scan.fold for scan in find_scans(tmp_path)}
+    assert all(folds[scan.source] == scan.fold for scan in find_scans(tmp_path, choice))
+
+
+def test_a_manifest_without_parts_takes_all_of_its_images(tmp_path):
+    _touch(tmp_path, "a.nii", "b.nii", "c.png", "d.png")
+    choice = _manifest(tmp_path, "image,label\na.nii,0\nc.png,1\n")
+    assert [scan.source for scan in find_scans(tmp_path, choice)] == ["a"]
+    sources = [scan.source for scan in find_scans(tmp_path, choice, True)]
+    assert sources == ["a", "c.png"]
+
+
+def test_a_manifest_of_other_images_is_refused(tmp_path):
+    _touch(tmp_path, "in/a.nii", "out/b.nii")
+    choice = _manifest(tmp_path, "image\nin/a.nii\nout/b.nii\n")
+    message = r"images of --manifest lie in --data_dir=.*Received: .*row 3: image=out/b"
+    with pytest.raises(InputError, match=message):
+        find_scans(tmp_path / "in", choice)
+    choice = _manifest(tmp_path, "image,split\nin/a.nii,test\n")
+    with pytest.raises(InputError, match="--include, --exclude and --manifest let"):
+        find_scans(tmp_path / "in", choice)
+
+
+def test_a_glob_with_a_slash_chooses_by_the_path(tmp_path):
+    _touch(
+        tmp_path, *(f"{part}/p{k}.nii" for part in ("images", "labels") for k in "12")
+    )
+    assert _sources(tmp_path, ScanChoice(("images/*",))) == ["images/p1", "images/p2"]
+    assert _sources(tmp_path, ScanChoice((), ("labels/*", "*1.nii"))) == ["images/p2"]

@@ -12,14 +12,13 @@ from scipy import ndimage
 from models_genesis_tf.evaluation.segmentation_metrics import paper_iou
 from models_genesis_tf.evaluation.surface_metrics import hausdorff95, surface_dice
 from models_genesis_tf.experiments import scoring
-from models_genesis_tf.experiments.labelled_data import load_labelled_data
 from models_genesis_tf.experiments.scoring import score_model
 from models_genesis_tf.imaging.mapped_arrays import MappedArray
 from tests.manifests import (
-    CONFIG,
     PATCH,
     SPACING,
     draw_case,
+    load_cases,
     segmentation_rows,
     write_array,
     write_classification,
@@ -32,29 +31,24 @@ from tests.manifests import (
 SLOPES, OFFSETS = (0.0, 20.0, -20.0), (0.0, -11.6, 8.4)
 
 
-def _load(manifest: Path, cache: Path, **settings):
-    config = dataclasses.replace(CONFIG, manifest=str(manifest), **settings)
-    return load_labelled_data(config, cache, ("train", "valid", "test"))
-
-
 @pytest.fixture(scope="module")
 def segmentation(tmp_path_factory):
     folder = tmp_path_factory.mktemp("segmentation")
-    return _load(write_segmentation(folder / "data"), folder / "cache")
+    return load_cases(write_segmentation(folder / "data"), folder / "cache")
 
 
 @pytest.fixture(scope="module")
 def two_classes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("two")
     manifest = write_classification(folder / "data")
-    return _load(manifest, folder / "cache", kind="classification")
+    return load_cases(manifest, folder / "cache", kind="classification")
 
 
 @pytest.fixture(scope="module")
 def three_classes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("three")
     manifest = write_classification(folder / "data", ("none", "bright", "dark"))
-    data = _load(manifest, folder / "cache", kind="classification")
+    data = load_cases(manifest, folder / "cache", kind="classification")
     assert data.classes == ("bright", "dark", "none")
     return data
 
@@ -147,7 +141,7 @@ def test_one_output_is_foreground_above_one_half(tmp_path):
     for patient, row in enumerate(rows):
         labels = draw_case(patient)[1]
         write_array(tmp_path / row["label"], (labels == 1).astype(np.uint8))
-    data = _load(write_rows(tmp_path / "cases.csv", rows), tmp_path / "cache")
+    data = load_cases(write_rows(tmp_path / "cases.csv", rows), tmp_path / "cache")
     layer = keras.layers.Conv3D(1, 1, activation="sigmoid")
     weights = [np.full((1, 1, 1, 1, 1), 5.0), np.array([-2.75])]
     path = _save(tmp_path / "model.keras", [layer], weights)
@@ -166,7 +160,7 @@ def test_resampled_images_are_scored_on_the_grid_of_their_label_maps(
     tmp_path, voxelwise
 ):
     manifest = write_segmentation(tmp_path / "data")
-    data = _load(manifest, tmp_path / "cache", spacing=(1.6, 1.3, 1.5))
+    data = load_cases(manifest, tmp_path / "cache", spacing=(1.6, 1.3, 1.5))
     assert data.prepared["scan_10"].shape == (12, 14, 16)
     rows, scores, _ = score_model(voxelwise, data, data.split.test)
     for patient, row in zip((10, 11), rows, strict=True):
@@ -202,8 +196,8 @@ def test_labels_have_no_say_in_what_the_network_sees(
 ):
     make_predict, seen = scoring.make_predict, []
 
-    def spying(model):
-        predict = make_predict(model)
+    def spying(*how):
+        predict = make_predict(*how)
 
         def spy(windows):
             seen[-1].append(np.array(windows))

@@ -60,6 +60,18 @@ def test_pre_trainings_are_alike_but_for_seed_and_machine(describe):
     assert describe("e", series="scan_1")["recipe_sha256"] != first
 
 
+def test_a_pre_training_from_before_networks_had_names_is_that_of_cubes(
+    describe, tmp_path
+):
+    named = describe("a")["recipe_sha256"]
+    path = tmp_path / "a" / "run.json"
+    record = json.loads(path.read_text(encoding="utf-8"))
+    assert record["settings"].pop("model") == "unet3d"
+    path.write_text(json.dumps(record), encoding="utf-8")
+    assert _describe(tmp_path / "a" / "model.keras")["recipe_sha256"] == named
+    assert describe("b", model="unet2d")["recipe_sha256"] != named
+
+
 def test_weights_without_a_record_are_named_by_their_file(tmp_path, model):
     save_model(model, tmp_path / "official.keras", {})
     facts = _describe(tmp_path / "official.keras")

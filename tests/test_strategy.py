@@ -99,7 +99,9 @@ def test_one_device_trains_without_distribution():
 
 
 def test_an_unknown_strategy_is_refused_with_those_that_there_are():
-    with pytest.raises(InputError, match="auto, none, mirrored. Received: mirror"):
+    with pytest.raises(
+        InputError, match="auto, none, mirrored, multi_worker. Received: mirror"
+    ):
         make_strategy("mirror")
 
 

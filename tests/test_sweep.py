@@ -164,6 +164,12 @@ def test_values_become_names_of_folders_and_flags_as_they_are():
     assert runs[0].flags["learning_rate"] == "0.001"
 
 
+def test_variables_of_the_environment_are_put_in(monkeypatch):
+    monkeypatch.setenv("CASES", "cases")
+    (run,) = _read(TASK.replace("cases.csv", "$CASES.csv")).runs
+    assert run.flags["manifest"] == "cases.csv"
+
+
 def test_a_flagfile_comes_before_the_other_flags_of_its_table():
     Path("first.cfg").write_text("# note\n\n--epochs=30\n--optimizer=adam\n")
     Path("second.cfg").write_text("--optimizer=sgd\n--scheme=painting\n")
@@ -200,6 +206,7 @@ def test_a_flagfile_comes_before_the_other_flags_of_its_table():
             "the name of a recipe under [pretrain]",
             "[finetune] weights = mine",
         ),
+        ("[task.a]\nseed = '$NOT_SET'", "variables that a sweep", "seed = $NOT_SET"),
         ("[pretrain]\nflagfile = 'no.cfg'" + TASK, "flagfile is a file", "no.cfg"),
         ("[pretrain]\nflagfile = 'cases.csv'" + TASK, "--name=value", "image,label"),
         (
@@ -689,7 +696,8 @@ def test_a_sweep_that_is_killed_goes_on_and_ends_as_an_undisturbed_one(place):
     write_segmentation(place / "data")
     _write_cubes(place / "cubes")
     Path("real.toml").write_text(REAL)
-    assert _end("whole").endswith("\nnothing remains\n")
+    # Beside the other, to save time.
+    undisturbed = _type("whole", stdout=subprocess.PIPE, text=True)
     second = place / "killed" / "balls_scratch" / "trial_1" / "checkpoint"
     with _type("killed", stdout=subprocess.DEVNULL) as process:
         while not list(second.glob("step_*.npz")):
@@ -705,6 +713,8 @@ def test_a_sweep_that_is_killed_goes_on_and_ends_as_an_undisturbed_one(place):
         ["balls_blocks", "to"],
     ]
     assert rows[2].split()[2:5] == ["1", "of", "2"] and rows[4].startswith("about ")
+    printed, _ = undisturbed.communicate()
+    assert undisturbed.returncode == 0 and printed.endswith("\nnothing remains\n")
     whole, killed = _outcome(place / "whole"), _outcome(place / "killed")
     assert whole == killed and len(whole["models"]) == 1 + 4
     for run in ("balls_scratch", "balls_blocks"):

@@ -38,6 +38,7 @@ from tests.manifests import (
     PART_OF_PATIENT,
     SHAPE,
     draw_case,
+    load_cases,
     write_array,
     write_classification,
     write_rows,
@@ -54,10 +55,7 @@ WINDOW = "-1000,1000"
 
 def _load(manifest: Path, cache: Path, **settings):
     settings = {"patch_size": PATCH, "window": WINDOW, "dimension": 2} | settings
-    config = dataclasses.replace(
-        CONFIG, manifest=str(manifest), slices_per_case=SLICES, **settings
-    )
-    return load_labelled_data(config, cache, ("train", "valid", "test"))
+    return load_cases(manifest, cache, slices_per_case=SLICES, **settings)
 
 
 @pytest.fixture(scope="module")

@@ -390,7 +390,10 @@ def test_include_and_exclude_are_globs_on_names(tmp_path):
         "p2/ct.nii.gz",
     ]
     assert names_below(tmp_path, include=["CT*"]) == []
-    assert names_below(tmp_path, include=["p1/*"]) == []
+    assert names_below(tmp_path, include=["p1/*"]) == [
+        "p1/ct.nii.gz",
+        "p1/ct_votes.nii.gz",
+    ]
 
 
 def test_a_dicom_folder_is_listed_once_and_its_slices_are_not(tmp_path, array):

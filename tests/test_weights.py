@@ -8,19 +8,9 @@ from models_genesis_tf.errors import InputError
 from models_genesis_tf.models.heads import build_classifier
 from models_genesis_tf.models.unet3d import build_unet3d
 from models_genesis_tf.models.weights import layer_tensors, transfer_weights
+from tests.networks import randomise
 
 SHAPE = (8, 16, 8, 1)
-
-
-def _random(model: keras.Model, rng: np.random.Generator) -> keras.Model:
-    """Gives a model weights that no initialiser gives."""
-    model.set_weights(
-        [
-            rng.uniform(0.5, 1.5, w.shape) / max(1, np.prod(w.shape[:-1])) ** 0.5
-            for w in model.get_weights()
-        ]
-    )
-    return model
 
 
 def _same(one: dict, other: dict) -> bool:
@@ -31,7 +21,7 @@ def _same(one: dict, other: dict) -> bool:
 
 @pytest.fixture
 def source(rng) -> keras.Model:
-    return _random(build_unet3d(SHAPE, 2), rng)
+    return randomise(build_unet3d(SHAPE, 2), rng)
 
 
 def test_tensors_are_named_by_layer_and_variable(source):
@@ -177,7 +167,7 @@ def test_a_random_stem_keeps_the_kernel_alone_as_initialised(source):
 
 
 def test_several_channels_are_not_made_one(rng):
-    several = _random(build_unet3d((*SHAPE[:-1], 2), 2, output_channels=1), rng)
+    several = randomise(build_unet3d((*SHAPE[:-1], 2), 2, output_channels=1), rng)
     with pytest.raises(InputError, match="depth_0_conv/kernel is "):
         transfer_weights(several, build_unet3d(SHAPE, 2))
 

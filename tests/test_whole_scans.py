@@ -1,6 +1,5 @@
 """Whole scans are scored by what `predict` says of them, beside patches."""
 
-import csv
 import dataclasses
 import json
 import sys
@@ -32,6 +31,7 @@ from tests.manifests import (
 )
 from tests.prediction_models import stored, thresholding_model
 from tests.test_ncs import BLOCK, around, write_ct, write_xml
+from tests.written_files import read_rows
 
 LIMIT = 150.5  # of the thresholding model, HU
 TEST_PATIENTS = (10, 11)
@@ -83,11 +83,6 @@ def _evaluate(run: Path, folder: Path, *arguments: str) -> dict:
     return json.loads((folder / "whole_scans.json").read_text(encoding="utf-8"))
 
 
-def _rows(path: Path) -> list[dict]:
-    with path.open(newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
-
-
 def test_scans_are_scored_as_predicted_and_as_cleaned(run, tmp_path, capsys):
     written = _evaluate(run, tmp_path, "--largest_component")
     (trial,) = written["trials"]
@@ -98,7 +93,7 @@ def test_scans_are_scored_as_predicted_and_as_cleaned(run, tmp_path, capsys):
     assert trial["whole scans, cleaned"]["dice_mean"] == 1
     assert trial["whole scans, cleaned"]["hd95_mm_mean"] == 0
     assert written["postprocessing"] == {"largest_component": True, "min_size_mm3": 0}
-    rows = _rows(tmp_path / "trial_0_whole_scans.csv")
+    rows = read_rows(tmp_path / "trial_0_whole_scans.csv")
     assert [row["patient"] for row in rows] == ["patient_10", "patient_11"]
     for row, patient in zip(rows, TEST_PATIENTS, strict=True):
         image, labels = _draw(patient)
@@ -107,7 +102,7 @@ def test_scans_are_scored_as_predicted_and_as_cleaned(run, tmp_path, capsys):
         assert float(row["hd95_mm_1"]) == pytest.approx(
             hausdorff95(labels, mask, SPACING)
         )
-    cleaned = _rows(tmp_path / "trial_0_whole_scans_cleaned.csv")
+    cleaned = read_rows(tmp_path / "trial_0_whole_scans_cleaned.csv")
     assert {row["dice_1"] for row in cleaned} == {"1.0"}
     lines = capsys.readouterr().out.splitlines()
     header = [cell.strip() for cell in lines[0].strip("|").split("|")]
@@ -134,7 +129,7 @@ def test_small_pieces_go_and_patches_are_those_of_validation(run, tmp_path):
     block = 5 * 6 * 3
     cleaned = trial["whole scans, cleaned"]["dice_mean"]
     assert cleaned == pytest.approx(2 * block / (2 * block + 2))
-    rows = _rows(tmp_path / "trial_0_whole_scans.csv")
+    rows = read_rows(tmp_path / "trial_0_whole_scans.csv")
     assert [row["patient"] for row in rows] == ["patient_8", "patient_9"]
     assert trial["patches"]["paper_iou"] > 0.9
     assert "paper_iou" not in trial["whole scans"]
@@ -220,6 +215,6 @@ def test_what_has_no_whole_scans_is_refused(run, tmp_path, monkeypatch, capsys):
         evaluate.cli()
     (line,) = capsys.readouterr().err.splitlines()
     assert line == (
-        "error: largest_component, min_size_mm3 do not go with --run without "
-        "--whole_scans. Received: --largest_component"
+        "error: --run goes with --split, --manifest, --data_dir, --cache_dir and no "
+        "other flag but --output_dir. Received: --largest_component"
     )

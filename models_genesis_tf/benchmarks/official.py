@@ -9,7 +9,7 @@ from unittest import mock
 from models_genesis_tf.config import TRANSFORM_PRESETS
 from models_genesis_tf.errors import InputError
 
-# What its file imports without needing it for a pair; these need not be installed.
+# What the transforms import without needing it for a pair; it need not be installed.
 _UNUSED_IMPORTS = ("imageio", "skimage", "skimage.transform")
 
 
@@ -25,17 +25,45 @@ def load_official_transforms(clone: str | Path) -> types.ModuleType:
     Raises:
       InputError: If the clone lacks that file.
     """
-    path = Path(clone) / "keras" / "utils.py"
-    if not path.is_file():
-        raise InputError(
-            "--official_dir is a clone of MrGiovanni/ModelsGenesis with "
-            f"keras/utils.py. Received: --official_dir={clone}"
-        )
-    spec = importlib.util.spec_from_file_location("official_utils", path)
-    module = importlib.util.module_from_spec(spec)
     stand_ins = {name: mock.MagicMock() for name in _UNUSED_IMPORTS}
     with mock.patch.dict(sys.modules, stand_ins):
-        spec.loader.exec_module(module)
+        return load_module(find_file(clone, "keras/utils.py"))
+
+
+def find_file(clone: str | Path, file: str) -> Path:
+    """Finds a file of the official repository.
+
+    Args:
+      clone: Clone of it.
+      file: Path within it.
+
+    Returns:
+      The file's path.
+
+    Raises:
+      InputError: If the clone lacks it.
+    """
+    path = Path(clone) / file
+    if not path.is_file():
+        raise InputError(
+            f"--official_dir is a clone of MrGiovanni/ModelsGenesis with {file}. "
+            f"Received: --official_dir={clone}"
+        )
+    return path
+
+
+def load_module(path: Path) -> types.ModuleType:
+    """Imports a file that belongs to no package.
+
+    Args:
+      path: The file.
+
+    Returns:
+      Its module.
+    """
+    spec = importlib.util.spec_from_file_location(f"official_{path.stem}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
     return module
 
 

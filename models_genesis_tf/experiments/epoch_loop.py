@@ -73,7 +73,7 @@ def make_schedule(
     Returns:
       The schedule.
     """
-    epoch_steps = max(1, num_examples // config.batch_size)
+    epoch_steps = config.steps_per_epoch or max(1, num_examples // config.batch_size)
     last_step = config.epochs * epoch_steps
     if config.max_steps is not None:
         last_step = min(last_step, config.max_steps)
@@ -92,7 +92,7 @@ class EpochLoop:
 
     Attributes:
       progress: Where it stands.
-      log: What it writes after each epoch.
+      log: What it writes after each epoch; None for all workers but the first.
     """
 
     def __init__(
@@ -124,14 +124,15 @@ class EpochLoop:
         self._keep_best, self._why_broken = keep_best, why_broken
         self._trained: list[Trained] = []  # of the epoch in hand, by this process
         self._seen = self._since = 0
+        self._writes = trainer.workers.is_chief
         self.progress = self._restore()
-        self.log = RunLog(folder, self.progress.epoch)
+        self.log = RunLog(folder, self.progress.epoch) if self._writes else None
 
     def train(self) -> str | None:
         """Trains until the last epoch or step, or until the loss stays level.
 
         Returns:
-          The name of the signal that ended it before that, or None.
+          What ended it before that, the name of a signal or "another worker", or None.
 
         Raises:
           InputError: If the loss is no number any more, or memory runs out.
@@ -139,20 +140,23 @@ class EpochLoop:
         start = self._training_batches(self.progress.step)
         batches = iter(self._trainer.distribute(start))
         with StopRequest() as stop:
-            while not (stop or self._is_over()):
+            while not (self._is_over() or self._is_asked_to_end(stop)):
                 try:
                     self._train_steps(batches, stop)
-                    if self.progress.step == self._end_of_epoch() and not stop:
+                    at_end = self.progress.step == self._end_of_epoch()
+                    if at_end and not self._is_asked_to_end(stop):
                         self._finish_epoch(stop)
                 except Stopped:  # its validation is done again
                     pass
                 except tf.errors.ResourceExhaustedError as error:
-                    replicas = self._trainer.strategy.num_replicas_in_sync
                     batch = self._schedule.batch_size
-                    raise failures.out_of_memory(batch, replicas) from error
-                self._save()
-        self.log.close()
-        return None if self._is_over() else stop.signal_name
+                    devices = self._trainer.num_devices
+                    raise failures.out_of_memory(batch, devices) from error
+                if self._writes:
+                    self._save()
+        if self._writes:
+            self.log.close()
+        return None if self._is_over() else stop.signal_name or "another worker"
 
     def results(self) -> dict:
         """What run.json says of the training done so far."""
@@ -183,6 +187,10 @@ class EpochLoop:
             raise failures.broken_weights(self.progress.step)
         save_checkpoint(folder, self.progress.step, state, facts)
 
+    def _is_asked_to_end(self, stop: StopRequest) -> bool:
+        """Whether any worker got a signal; all ask this at the same places."""
+        return self._trainer.any_worker(bool(stop))
+
     def _is_over(self) -> bool:
         waited = self.progress.stopping.wait >= self._schedule.stop_patience
         return waited or self.progress.epoch == self._schedule.epochs
@@ -206,12 +214,13 @@ class EpochLoop:
             initial=progress.step - progress.epoch * self._schedule.epoch_steps,
             total=self._end_of_epoch() - progress.epoch * self._schedule.epoch_steps,
             leave=False,
-            disable=None,
+            disable=None if self._writes else True,
         ) as bar:
 
             def after_step() -> bool:
                 bar.update()
-                self._estimate_time()
+                if self._writes:
+                    self._estimate_time()
                 return bool(stop)
 
             try:
@@ -236,15 +245,16 @@ class EpochLoop:
         start, before = time.perf_counter(), self.progress
         coming = iter(self._trainer.distribute(self._training_batches(before.step)))
         coming = itertools.islice(coming, _RECALIBRATION_BATCHES)
-        self._trainer.recalibrate(_stoppable(coming, stop))
-        loss = self._trainer.validate(_stoppable(self._valid_batches, stop))
+        self._trainer.recalibrate(self._stoppable(coming, stop))
+        loss = self._trainer.validate(self._stoppable(self._valid_batches, stop))
         stopping = plateau.update(before.stopping, loss)
         reducing = plateau.update(before.reducing, loss, MIN_DELTA)
         reducing, rate = plateau.next_learning_rate(
             reducing, before.learning_rate, self._schedule.reduce_patience
         )
-        self._record(loss, time.perf_counter() - start)
-        if stopping.wait == 0:
+        if self._writes:
+            self._record(loss, time.perf_counter() - start)
+        if self._writes and stopping.wait == 0:
             self._keep_best(before.epoch + 1)
         self._trained.clear()
         self.progress = dataclasses.replace(
@@ -285,9 +295,12 @@ class EpochLoop:
             epoch = duration(seconds * self._schedule.epoch_steps)
             tqdm.write(f"{seconds:.3g} s a step: about {epoch} of training per epoch")
 
+    def _stoppable(self, batches: Iterable, stop: StopRequest) -> Iterator:
+        """Passes batches on until the process is asked to stop.
 
-def _stoppable(batches: Iterable, stop: StopRequest) -> Iterator:
-    """Passes batches on until the process is asked to stop."""
-    for batch in batches:
-        stop.check()
-        yield batch
+        Several workers finish what they began, since all take each batch together.
+        """
+        for batch in batches:
+            if self._trainer.workers.count == 1:
+                stop.check()
+            yield batch

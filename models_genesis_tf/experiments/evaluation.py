@@ -43,7 +43,9 @@ def evaluate(
         number = result["trial"]
         cases = cases_to_score(labelled, config, number)
         model = run / f"trial_{number}" / "model.keras"
-        rows, scores, notes = score_model(model, labelled, cases)
+        rows, scores, notes = score_model(
+            model, labelled, cases, config.fast_upsampling
+        )
         run_folder.write_rows(folder / f"trial_{number}_scores.csv", rows)
         trials.append(
             result | {"scores": scores, "notes": notes, "scored_cases": len(cases)}

@@ -20,13 +20,14 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from models_genesis_tf.config import CubeConfig
+from models_genesis_tf.config import ALL_SCANS, CubeConfig, ScanChoice
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.experiments.run_folder import make_folder, write_json
 from models_genesis_tf.experiments.scan_folders import Scan, find_scans, held_out
 from models_genesis_tf.imaging import (
     cube_files,
     cube_sampling,
+    fingerprints,
     fold_writer,
     images,
     resampling,
@@ -39,8 +40,7 @@ def extract_cubes(
     data_dir: str | Path,
     output_dir: str | Path,
     config: CubeConfig,
-    include: Sequence[str] = (),
-    exclude: Sequence[str] = (),
+    choice: ScanChoice = ALL_SCANS,
     folds: Sequence[int] | None = None,
     shard: tuple[int, int] = (0, 1),
     num_workers: int = 0,
@@ -53,8 +53,7 @@ def extract_cubes(
       output_dir: Folder to write cube files, `cubes.json` and `skipped.csv` to, and
         the marker of phantoms if there are some among the scans.
       config: What to cut.
-      include: Globs on scan names; empty takes all.
-      exclude: Globs on scan names that are left out.
+      choice: The scans that are taken.
       folds: Numbers of the folds to do; None does all.
       shard: (k, n): do every n-th fold, beginning with the k-th.
       num_workers: Scans read at the same time; 0 is one per core.
@@ -66,11 +65,12 @@ def extract_cubes(
       InputError: If there is no scan, none gives a cube, or the output folder holds
         cubes cut with other settings.
     """
-    scans = find_scans(data_dir, include, exclude, config.takes_slices)
+    scans = find_scans(data_dir, choice, config.takes_slices)
     output_dir = make_folder(output_dir)
     settings = dataclasses.asdict(config)
     settings |= {"data_dir": Path(data_dir).resolve().name}
-    settings |= {"include": list(include), "exclude": list(exclude)}
+    settings |= {"include": choice.include, "exclude": choice.exclude}
+    settings |= {"manifest": choice.manifest and fingerprints.sha256(choice.manifest)}
     chosen = {
         output_dir
         / fold_writer.fold_name(config.cubes_per_volume, config.cube_size, fold): scans

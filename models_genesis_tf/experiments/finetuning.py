@@ -32,6 +32,7 @@ from models_genesis_tf.models.saving import read_metadata
 from models_genesis_tf.phantoms.marker import is_phantom
 from models_genesis_tf.tasks.splits import split_sha256
 from models_genesis_tf.training import strategy
+from models_genesis_tf.training.workers import ALONE, MULTI_WORKER
 
 _MOST_WARNINGS = 12
 
@@ -51,6 +52,11 @@ def finetune(folder: Path, config: FinetuneConfig, cache_dir: Path) -> Path | No
       InputError: If manifest, cases, weights or settings break their rules, or are not
         those that the run began with.
     """
+    if config.strategy == MULTI_WORKER:
+        raise InputError(
+            "several workers pre-train; finetune takes one machine, and the runs of a "
+            f"study as many as there are. Received: --strategy={MULTI_WORKER}"
+        )
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     weights = describe_weights(config)
@@ -59,7 +65,7 @@ def finetune(folder: Path, config: FinetuneConfig, cache_dir: Path) -> Path | No
     # One for all trials: those of two strategies in one process mix up their sums.
     devices = strategy.make_strategy(config.strategy, config.cross_device_ops)
     record = _start_record(folder, config, data, weights)
-    record["devices"] = strategy.describe_devices(devices)
+    record["devices"] = strategy.describe_devices(devices, ALONE)
     trials = [  # drawn before anything is written: settings that do not fit show here
         Trial(
             data,

@@ -19,7 +19,7 @@ from models_genesis_tf.experiments.predicted_scans import (
 )
 from models_genesis_tf.experiments.prediction import Predictor
 from models_genesis_tf.experiments.prediction_figure import save_mask_panel
-from models_genesis_tf.imaging.images import is_image2d, write_label2d
+from models_genesis_tf.imaging.images import is_image2d, write_image2d
 from models_genesis_tf.imaging.postprocessing import Postprocessing
 from models_genesis_tf.imaging.volumes import SUFFIXES, write_volume
 from models_genesis_tf.tasks.case_arrays import CaseArrays
@@ -154,7 +154,7 @@ def _write_results(
     results = [labels] if outputs is None else np.moveaxis(outputs, -1, 0)
     for path, array in zip(files, results, strict=False):
         if path.suffix == _OF_PICTURES:
-            write_label2d(path, array)
+            write_image2d(path, array)
         else:
             write_volume(path, array, like=arrays.source)
     if options.preview:

@@ -45,19 +45,25 @@ _FLIPS = [
 class Predictor:
     """A model and the facts in its file."""
 
-    def __init__(self, path: Path, test_time_augmentation: bool = False):
+    def __init__(
+        self,
+        path: Path,
+        test_time_augmentation: bool = False,
+        fast_upsampling: bool = True,
+    ):
         """Loads the model.
 
         Args:
           path: A `.keras` file that `finetune` wrote.
           test_time_augmentation: Whether each window's result is the mean over its
             flips.
+          fast_upsampling: Whether the model's `fast_twin` is run in its place.
 
         Raises:
           InputError: If it is no such file.
         """
         self.facts = read_facts(path)
-        self._predict = make_predict(load_keras(path))
+        self._predict = make_predict(load_keras(path), fast_upsampling)
         if test_time_augmentation:
             self._predict = over_flips(self._predict, self.facts.kind)
 

@@ -5,6 +5,7 @@ it ends with the same bits as a run that nobody disturbed.
 """
 
 import dataclasses
+import os
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,8 @@ from models_genesis_tf.experiments.run_summary import describe_end
 from models_genesis_tf.imaging.axial_slices import AxialSlices
 from models_genesis_tf.imaging.cube_files import CubeSet
 from models_genesis_tf.imaging.cube_splits import Split, split_cubes
+from models_genesis_tf.training import strategy
+from models_genesis_tf.training.workers import Workers, find_workers
 from models_genesis_tf.transforms.pairs import scheme_config
 
 
@@ -36,15 +39,30 @@ def pretrain(
       facts: What else `run.json` and the model's metadata say about the data.
 
     Returns:
-      Path of the best model by validation loss, or None if the process was asked to
-      stop before the end.
+      Path of the best model by validation loss; None if the process was asked to stop
+      before the end, and for every worker but the first, which alone writes.
 
     Raises:
       InputError: If cubes or batch do not fit, or are not those that the run began
-        with, or the loss is no number any more, or memory runs out.
+        with, or the loss is no number any more, or memory runs out; or if workers do
+        not agree, or one of them ends.
     """
+    workers = find_workers(config.strategy, os.environ)
+    with strategy.needing_all(workers):
+        return _pretrain(cubes, folder, config, facts, workers)
+
+
+def _pretrain(
+    cubes: CubeSet,
+    folder: Path,
+    config: PretrainConfig,
+    facts: dict,
+    workers: Workers,
+) -> Path | None:
+    """Does what `pretrain` says; the chief alone writes and prints."""
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
+    devices = strategy.make_strategy(config.strategy, config.cross_device_ops)
     split = split_cubes(cubes, config.train_folds, config.valid_folds)
     cases = list_cases(cubes, split)
     earlier = run_folder.read_record(folder)
@@ -52,9 +70,27 @@ def pretrain(
     _check_same_data(earlier, data, cubes)
     examples, parts = _examples(cubes, split, config.model)
     run = PretrainingRun(
-        examples, parts, folder, config, facts, earlier.get("precision")
+        examples,
+        parts,
+        folder,
+        config,
+        facts,
+        devices,
+        workers,
+        earlier.get("precision"),
     )
     software = run_folder.describe_software()
+    run.check_agreement(
+        {
+            "flags": config,
+            "cubes": data["data_fingerprint"],
+            "versions": software["packages"],
+            "precision": run.precision.policy,
+        }
+    )
+    if not workers.is_chief:
+        run.train()
+        return None
     session = {"from_step": run.progress.step, "devices": run.devices} | software
     record = software | facts | data
     record |= {

@@ -1,6 +1,7 @@
 """One pre-training run: its network, its streams, its state, its files."""
 
 import dataclasses
+import zlib
 from pathlib import Path
 
 import keras
@@ -26,6 +27,8 @@ from models_genesis_tf.models.saving import save_model
 from models_genesis_tf.models.unet2d import build_unet2d
 from models_genesis_tf.models.unet3d import build_unet3d
 from models_genesis_tf.pipelines.pair_stream import (
+    WHOLE,
+    Share,
     training_pair,
     training_pairs,
     validation_pairs,
@@ -34,6 +37,7 @@ from models_genesis_tf.training import strategy
 from models_genesis_tf.training.loop import Trainer
 from models_genesis_tf.training.memory import estimate_step_memory
 from models_genesis_tf.training.optimizers import make_optimizer
+from models_genesis_tf.training.workers import Workers
 from models_genesis_tf.transforms.pairs import scheme_config
 
 _BUILDERS = {"unet3d": build_unet3d, "unet2d": build_unet2d}
@@ -45,7 +49,7 @@ class PretrainingRun:
     Attributes:
       precision: What it computes with, and why.
       devices: On how many devices of which kind.
-      valid: Its validation batches (deformed, original).
+      valid: All validation batches (deformed, original).
     """
 
     def __init__(
@@ -55,6 +59,8 @@ class PretrainingRun:
         folder: Path,
         config: PretrainConfig,
         facts: dict,
+        devices: tf.distribute.Strategy,
+        workers: Workers,
         precision: str | None = None,
     ):
         """Builds network and streams and restores the newest checkpoint.
@@ -65,6 +71,8 @@ class PretrainingRun:
           folder: The run folder.
           config: The settings.
           facts: What else the model's metadata say about the data.
+          devices: What it trains on.
+          workers: The processes that these belong to.
           precision: What the run began with, which "auto" keeps to.
         """
         self._cubes, self._split = cubes, split
@@ -74,11 +82,13 @@ class PretrainingRun:
         )
         self._schedule = make_schedule(config, len(split.train))
         self.precision = self._choose_precision(precision)
-        self._trainer = self._make_trainer()
-        self.devices = strategy.describe_devices(self._trainer.strategy)
-        self.valid = validation_pairs(
-            cubes, split.valid, config.seed, self._transforms, config.batch_size
-        )
+        self._trainer = self._make_trainer(devices, workers)
+        self.devices = strategy.describe_devices(devices, workers)
+        self._share = WHOLE
+        if workers.count > 1:
+            per_worker = devices.num_replicas_in_sync // workers.count
+            self._share = Share(workers.number, workers.count, per_worker)
+        self.valid = self._validation_batches(WHOLE)
         self._shown = restorations.fixed_pairs(
             cubes, split.valid, config.seed, self._transforms
         )
@@ -87,7 +97,7 @@ class PretrainingRun:
             self._schedule,
             folder,
             self._training_batches,
-            self.valid,
+            self._validation_batches(self._share),
             self._keep_best,
             self._why_broken,
         )
@@ -107,10 +117,10 @@ class PretrainingRun:
           Lines of text.
         """
         model, split = self._trainer.model, self._split
-        replicas = self._trainer.strategy.num_replicas_in_sync
+        replicas = self._trainer.num_devices
         batch = self._config.batch_size
         slots = len(self._trainer.optimizer.variables) // len(model.trainable_variables)
-        memory = estimate_step_memory(model, batch // replicas, slots)
+        memory = estimate_step_memory(self._trainer.network, batch // replicas, slots)
         *sides, channels = self._cubes.cube_shape
         what = self._cubes.WHAT
         rows = {
@@ -130,6 +140,27 @@ class PretrainingRun:
         if self.progress.step:
             rows["goes on"] = f"after step {self.progress.step}"
         return table(rows)
+
+    def check_agreement(self, facts: dict) -> None:
+        """Checks that all workers are about to do the same.
+
+        Args:
+          facts: What has to be the same for all of them, by its name for people.
+
+        Raises:
+          InputError: If something differs.
+        """
+        facts = facts | {"checkpoint": self.progress.step}
+        numbers = [zlib.crc32(repr(fact).encode()) for fact in facts.values()]
+        own = np.array(numbers, np.int64)
+        same = self._trainer.add_up(own) == own * self._trainer.num_devices
+        differing = [name for name, equal in zip(facts, same, strict=True) if not equal]
+        if differing:
+            raise InputError(
+                "all workers train the same network on the same cubes from the same "
+                "checkpoint, which lie in folders that all see. Received: workers that "
+                f"differ in {', '.join(differing)}"
+            )
 
     def train(self) -> str | None:
         """Trains to the end; see `EpochLoop.train`."""
@@ -157,9 +188,10 @@ class PretrainingRun:
             return dataclasses.replace(chosen, reason="as the run began")
         return chosen
 
-    def _make_trainer(self) -> Trainer:
+    def _make_trainer(
+        self, devices: tf.distribute.Strategy, workers: Workers
+    ) -> Trainer:
         config = self._config
-        devices = strategy.make_strategy(config.strategy, config.cross_device_ops)
         strategy.check_batch_size(config.batch_size, devices)
         keras.utils.set_random_seed(config.seed)
         with devices.scope():
@@ -180,6 +212,8 @@ class PretrainingRun:
             devices,
             config.batch_size,
             config.jit_compile,
+            workers,
+            config.fast_upsampling,
         )
 
     def _keep_best(self, epoch: int) -> None:
@@ -197,6 +231,18 @@ class PretrainingRun:
             self._transforms,
             config.batch_size,
             start_step,
+            share=self._share,
+        )
+
+    def _validation_batches(self, share: Share) -> tf.data.Dataset:
+        config = self._config
+        return validation_pairs(
+            self._cubes,
+            self._split.valid,
+            config.seed,
+            self._transforms,
+            config.batch_size,
+            share,
         )
 
     def _training_pair(self, i: int) -> tuple[np.ndarray, np.ndarray]:

@@ -21,14 +21,13 @@ from models_genesis_tf.evaluation.tables import (
     metric_title,
 )
 from models_genesis_tf.experiments.comparisons import (
-    Arm,
     Comparison,
-    Contest,
     Rules,
     adjust_tests,
     compare_trials,
     test_arms,
 )
+from models_genesis_tf.experiments.contests import Arm, Contest
 from models_genesis_tf.experiments.report_sections import (
     describe_arm,
     format_share,
@@ -36,12 +35,8 @@ from models_genesis_tf.experiments.report_sections import (
     is_like_published,
     published_test_2d,
 )
-from models_genesis_tf.experiments.run_results import (
-    GENESIS,
-    GENESIS_CT,
-    IMAGENET,
-    LeftOut,
-)
+from models_genesis_tf.experiments.run_results import GENESIS, GENESIS_CT, IMAGENET
+from models_genesis_tf.experiments.run_search import LeftOut
 
 _PUBLISHED = "2d_vs_3d"
 _GENESIS_2D = (GENESIS_CT, GENESIS)  # whichever there is; CT as in the paper's table

@@ -23,12 +23,8 @@ from models_genesis_tf.evaluation.figures import (
     forest_plot,
 )
 from models_genesis_tf.evaluation.tables import format_p, is_share, metric_title
-from models_genesis_tf.experiments.comparisons import (
-    Arm,
-    Comparison,
-    Contest,
-    arm_labels,
-)
+from models_genesis_tf.experiments.comparisons import Comparison
+from models_genesis_tf.experiments.contests import Arm, Contest, arm_labels
 from models_genesis_tf.experiments.report_sections import published_score
 from models_genesis_tf.experiments.run_results import read_history
 

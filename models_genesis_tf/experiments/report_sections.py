@@ -16,20 +16,14 @@ from models_genesis_tf.evaluation.tables import (
     markdown_table,
     metric_title,
 )
-from models_genesis_tf.experiments.comparisons import (
-    Arm,
-    Comparison,
-    Contest,
-    Rules,
-    arm_labels,
-    test_arms,
-)
+from models_genesis_tf.experiments.comparisons import Comparison, Rules, test_arms
+from models_genesis_tf.experiments.contests import Arm, Contest, arm_labels
 from models_genesis_tf.experiments.run_results import (
     GENESIS_CT,
     GENESIS_XRAY,
-    LeftOut,
     RunScores,
 )
+from models_genesis_tf.experiments.run_search import LeftOut
 
 # Of 2D networks: the figures with their p values, then the one table that has ECC.
 _FIGURES_2D = ("chest_ct_2d", "chest_xray_2d")

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from models_genesis_tf.evaluation import published
 from models_genesis_tf.evaluation.metrics import lower_is_better
 from models_genesis_tf.evaluation.statistics import MIN_PATIENTS, SCOPE_NOTE
-from models_genesis_tf.experiments.comparisons import Comparison, Contest, Rules
+from models_genesis_tf.experiments.comparisons import Comparison, Rules
+from models_genesis_tf.experiments.contests import Contest
 from models_genesis_tf.experiments.report_sections import published_score
-from models_genesis_tf.experiments.run_results import LeftOut
+from models_genesis_tf.experiments.run_search import LeftOut
 
 _TEST_NAMES = {
     "welch": "Welch's t-test",
@@ -81,14 +82,47 @@ def how_to_read(comparisons: Sequence[Comparison]) -> str:
         "itself: its p value against the second is no test of a choice made "
         "beforehand.",
     ]
+    if comparisons:
+        points.append(
+            "Steps to the lowest validation loss of scratch are medians over pairs of "
+            "trials; the mark is the partner's own lowest loss, which favours scratch."
+        )
     if any(lower_is_better(one.contest.run.metric) for one in comparisons):
         points.append("HD95 is a distance: a negative difference is a gain.")
-    if any(one.arm.pretrainings > 1 for one in comparisons):
+    if any(not one.arm.is_spread for one in comparisons):
         points.append(
-            "An arm with several pre-trainings counts each of them once, by the mean "
-            "of its trials: n is the number of pre-trainings."
+            "An arm whose trials were done from each of several pre-trainings counts "
+            "each of these once, by the mean of its trials: n is their number."
+        )
+    spread = [
+        one for one in comparisons if one.arm.is_spread and one.arm.pretrainings > 1
+    ]
+    if spread:
+        points.append(
+            "Where trials are spread over several pre-trainings n counts trials. Those "
+            "of one pre-training resemble each other, which p values do not know; so "
+            "look whether all pre-trainings agree. Differences from the partner of the "
+            "same trial, by pre-training: "
+            + "; ".join(filter(None, map(_gains_by_start, spread)))
         )
     return "\n".join(f"- {point}" for point in points)
+
+
+def _gains_by_start(comparison: Comparison) -> str:
+    """Mean differences of the trials of each pre-training that have a partner."""
+    partners, contest = comparison.reference.by_key() or {}, comparison.contest
+    gains = []
+    for trials in comparison.arm.by_start().values():
+        own = [
+            trial.score - partners[trial.seed, trial.number]
+            for trial in trials
+            if (trial.seed, trial.number) in partners
+        ]
+        if own:
+            gains.append(f"{sum(own) / len(own):+.3f}")
+    if not gains:
+        return ""
+    return f"{contest.full_title}, {comparison.arm.label}: {', '.join(gains)}"
 
 
 def published_notes(contests: Sequence[Contest]) -> str:

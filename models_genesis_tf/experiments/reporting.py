@@ -5,6 +5,7 @@ Synthetic and real runs never share a table or a figure.
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,16 +16,19 @@ from models_genesis_tf.evaluation.tables import is_share
 from models_genesis_tf.experiments import report_dimensions as dimensions
 from models_genesis_tf.experiments import report_figures as figures
 from models_genesis_tf.experiments import report_sections as sections
-from models_genesis_tf.experiments.comparisons import (
+from models_genesis_tf.experiments.comparisons import Comparison, Rules, adjust, compare
+from models_genesis_tf.experiments.contests import (
     Arm,
-    Comparison,
     Contest,
-    Rules,
-    adjust,
     arm_labels,
-    compare,
     find_contests,
 )
+from models_genesis_tf.experiments.learning_speed import speed_table
+from models_genesis_tf.experiments.report_beside import (
+    describe_baselines,
+    describe_crossings,
+)
+from models_genesis_tf.experiments.report_making import describe_making
 from models_genesis_tf.experiments.report_text import (
     describe_rules,
     describe_runs,
@@ -36,17 +40,22 @@ from models_genesis_tf.experiments.run_results import (
     GENESIS_CT,
     GENESIS_XRAY,
     IMAGENET,
-    LeftOut,
     read_runs,
 )
+from models_genesis_tf.experiments.run_search import LeftOut
 
+_FIGURE = re.compile(r"(!\[[^\]]*\]\()")  # up to the name of its file
 _KINDS = (("real", "Real data"), ("synthetic", "Synthetic data (phantoms)"))
 # No schemes of one pre-training: what differs between them is more than that.
 _NO_SCHEMES = (SCRATCH, IMAGENET, GENESIS_CT, GENESIS_XRAY)
 
 
 def report(
-    paths: Sequence[Path], folder: Path, metric: str | None, rules: Rules
+    paths: Sequence[Path],
+    folder: Path,
+    metric: str | None,
+    rules: Rules,
+    page: bool = False,
 ) -> Path:
     """Compares runs and writes what came out.
 
@@ -55,6 +64,7 @@ def report(
       folder: Where `report.md`, `results.csv` and the figures are written.
       metric: Which score is compared; None is that of each task.
       rules: How arms are tested.
+      page: Whether the report stands beside the folder, under its name, instead.
 
     Returns:
       Path of the report.
@@ -98,7 +108,10 @@ def report(
                 for all_of_them in (comparisons, starts)
             )
             parts += _section(name, chosen, own, own_starts, folder, rules)
+    parts += describe_baselines(paths)
+    parts += describe_crossings(paths, folder)
     parts += ["## How to read this", how_to_read(comparisons)]
+    parts += ["## How the runs were made", describe_making(runs, paths)]
     parts += [
         "## What was left out",
         sections.left_out_table(left_out)
@@ -106,8 +119,13 @@ def report(
         else "Nothing: every run and trial that was found is in the tables.",
     ]
     write_text(folder / "results.csv", _rows(contests, comparisons))
-    write_text(folder / "report.md", "\n\n".join(parts) + "\n")
-    return folder / "report.md"
+    text = "\n\n".join(parts) + "\n"
+    if not page:
+        write_text(folder / "report.md", text)
+        return folder / "report.md"
+    path = folder.with_name(f"{folder.name}.md")
+    write_text(path, _FIGURE.sub(rf"\1{folder.name}/", text))
+    return path
 
 
 def _too_few(contests: Sequence[Contest]) -> list[LeftOut]:
@@ -197,6 +215,8 @@ def _section(
     path = folder / f"{name}_learning.png"
     if figures.draw_learning(fullest, labels, path):
         parts += ["### Learning curves", _figure("Validation loss", path)]
+    if table := speed_table(comparisons):
+        parts += ["### Steps to the lowest validation loss of scratch", table]
     return parts
 
 
@@ -221,7 +241,7 @@ def _bars(
 
 def _schemes(contest: Contest) -> int:
     """How many schemes of pre-training there are."""
-    return sum(arm.name not in _NO_SCHEMES for arm in contest.arms)
+    return len({arm.name for arm in contest.arms} - set(_NO_SCHEMES))
 
 
 def _fullest(contests: Sequence[Contest]) -> list[Contest]:

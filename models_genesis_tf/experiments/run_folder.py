@@ -17,8 +17,9 @@ from pathlib import Path
 
 from models_genesis_tf import __version__
 from models_genesis_tf.errors import InputError
+from models_genesis_tf.experiments.processor import processor_name
 
-_PACKAGES = ("tensorflow", "keras", "numpy", "numba", "SimpleITK")
+_PACKAGES = ("tensorflow", "keras", "numpy", "numba", "SimpleITK", "jax", "torch")
 _PARTS = (
     "flags.cfg",
     "run.json",
@@ -255,13 +256,17 @@ def describe_software() -> dict:
     """What a run was made with.
 
     Returns:
-      Versions of Python and packages, and the commit where the package is a checkout.
+      Versions of Python and of the packages that are installed, the processor, and the
+      commit where the package is a checkout.
     """
     versions = {"models_genesis_tf": __version__}
-    versions |= {name: metadata.version(name) for name in _PACKAGES}
+    for name in _PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
     return {
         "python": platform.python_version(),
         "packages": versions,
+        "processor": processor_name(),
         "git_commit": _git_commit(),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }

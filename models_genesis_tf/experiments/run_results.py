@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,12 +20,9 @@ from models_genesis_tf.config import (
     SCRATCH,
     FinetuneConfig,
 )
-from models_genesis_tf.errors import InputError
+from models_genesis_tf.experiments.run_search import LeftOut, find_runs
 from models_genesis_tf.tasks.catalogue import OWN_SETTINGS, PUBLISHED, recipe
 
-_MAX_DEPTH = 4
-# What lies beside runs and is none.
-_BESIDE_RUNS = ("prepared", "sweep.toml", "sweep.log")
 # Settings that tell runs of one arm, or arms, apart; all others are the budget.
 _NO_BUDGET = (
     *("weights", "trials", "seed", "train_fraction", "base_filters", "patch_size"),
@@ -40,19 +37,6 @@ _SCANS = {
     GENESIS_CT: re.compile(r"chest[ _-]?ct", re.IGNORECASE),
     GENESIS_XRAY: re.compile(r"chest[ _-]?x-?ray", re.IGNORECASE),
 }
-
-
-@dataclass(frozen=True)
-class LeftOut:
-    """Something that has no part in a report.
-
-    Attributes:
-      what: Path of a run, a trial or a file.
-      reason: Why.
-    """
-
-    what: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -135,65 +119,23 @@ def read_runs(
       InputError: If a path is no folder.
     """
     runs, left_out = [], []
-    seen = set()
-    for path in paths:
-        if not path.is_dir():
-            raise InputError(f"--runs are folders. Received: --runs={path}")
-        for found in _find(path):
-            if isinstance(found, LeftOut):
-                left_out.append(found)
-                continue
-            if found.resolve() in seen:
-                continue
-            seen.add(found.resolve())
-            try:
-                run, missing = _read_run(found, metric)
-            except _Broken as error:
-                left_out.append(LeftOut(str(found), str(error)))
-                continue
-            left_out += missing
-            if run.trials:
-                runs.append(run)
+    for found in find_runs(paths):
+        if isinstance(found, LeftOut):
+            left_out.append(found)
+            continue
+        try:
+            run, missing = _read_run(found, metric)
+        except _Broken as error:
+            left_out.append(LeftOut(str(found), str(error)))
+            continue
+        left_out += missing
+        if run.trials:
+            runs.append(run)
     return runs, left_out
 
 
 class _Broken(Exception):
     """A run that cannot be read."""
-
-
-def _find(folder: Path, depth: int = 0) -> Iterator[Path | LeftOut]:
-    """Run folders of finetune, and what lies beside them and is no run."""
-    if (folder / "results.json").exists() or _is_begun(folder):
-        yield folder
-        return
-    if (folder / "report.md").exists():
-        return
-    is_run = (folder / "run.json").exists()  # of pretrain
-    foreign = []
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.name in _BESIDE_RUNS:
-            continue
-        if path.is_dir() and depth < _MAX_DEPTH:
-            yield from _find(path, depth + 1)
-        elif path.is_dir():
-            yield LeftOut(str(path), f"lies more than {_MAX_DEPTH} levels deep")
-        elif not is_run:
-            foreign.append(path.name)
-    if foreign:
-        named = ", ".join(foreign[:3]) + (", ..." if len(foreign) > 3 else "")
-        reason = f"{len(foreign)} file(s) that belong to no run: {named}"
-        yield LeftOut(str(folder), reason)
-
-
-def _is_begun(folder: Path) -> bool:
-    """Whether a run of finetune began here that has no result yet."""
-    if not (folder / "run.json").exists():
-        return False
-    try:
-        settings = _read_json(folder / "run.json").get("settings")
-    except _Broken:
-        return True
-    return isinstance(settings, dict) and "train_fraction" in settings
 
 
 def _read_json(path: Path) -> dict:

@@ -4,19 +4,22 @@ Where slices are wanted, pictures (X-rays and the like) are scans of one slice e
 """
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from models_genesis_tf.config import ALL_SCANS, ScanChoice
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.imaging import cube_files, images, volumes
 from models_genesis_tf.imaging.patients import patients_of
+from models_genesis_tf.tasks.name_lists import read_names
+from models_genesis_tf.tasks.table_rows import read_files, read_parts, read_rows
 
 _SUBSET = re.compile(r"subset(\d)")
 _NUM_HASHED_FOLDS = 10
 _LUNG_MASKS = "seg-lungs-LUNA16"  # a folder that LUNA16 ships beside the subsets
 # Of the NIH's ChestX-ray: names of the images that a diagnosis is tested on.
 _TEST_LIST = "test_list.txt"
+_FILTERS = ("--include and --exclude", "--include, --exclude and --manifest")
 _LEVELS_UP = 3  # archives unpack to images_001/images
 
 
@@ -42,16 +45,14 @@ class Scan:
 
 def find_scans(
     data_dir: str | Path,
-    include: Sequence[str] = (),
-    exclude: Sequence[str] = (),
+    choice: ScanChoice = ALL_SCANS,
     with_pictures: bool = False,
 ) -> list[Scan]:
     """Lists the scans of a folder with their names and folds.
 
     Args:
       data_dir: Folder of scans.
-      include: Globs on scan names; empty takes all.
-      exclude: Globs on scan names that are left out.
+      choice: Those that are taken.
       with_pictures: Whether pictures are scans, too; those of `held_out` are not.
 
     Returns:
@@ -59,16 +60,20 @@ def find_scans(
       name hashed to 0..9.
 
     Raises:
-      InputError: If the folder is absent or holds no scan.
+      InputError: If the folder is absent or holds no scan, or the manifest is none, or
+        names images that are not in the folder.
     """
-    data_dir = Path(data_dir)
-    paths, pictures = volumes.list_scans(data_dir, include, exclude), set()
+    data_dir, filters = Path(data_dir), (choice.include, choice.exclude)
+    paths, pictures = volumes.list_scans(data_dir, *filters), set()
     if with_pictures:
-        paths, found = images.list_scans_and_images(data_dir, include, exclude)
+        paths, found = images.list_scans_and_images(data_dir, *filters)
         held = held_out(data_dir)
         pictures = {picture for picture in found if picture.name not in held}
         paths = sorted({*paths, *pictures})
     paths = [path for path in paths if _LUNG_MASKS not in path.parts]
+    if choice.manifest:
+        named = _images_to_train_on(choice.manifest, data_dir)
+        paths = [path for path in paths if path.resolve() in named]
     if not paths:
         formats = volumes.FORMATS
         if with_pictures:
@@ -76,7 +81,7 @@ def find_scans(
         raise InputError(
             f"--data_dir holds scans ({formats}) or cube files bat_*.npy. "
             f"Received: --data_dir={data_dir} without any that "
-            "--include and --exclude let through"
+            f"{_FILTERS[bool(choice.manifest)]} let through"
         )
     sources = {path: _source(path, data_dir) for path in paths}
     patients = patients_of(sources.values())
@@ -108,13 +113,23 @@ def held_out(data_dir: str | Path) -> frozenset[str]:
     for parent in (folder, *folder.parents[:_LEVELS_UP]):
         path = parent / _TEST_LIST
         if path.is_file():
-            try:
-                return frozenset(path.read_text(encoding="utf-8-sig").split())
-            except (OSError, UnicodeDecodeError) as error:
-                raise InputError(
-                    f"{_TEST_LIST} is a text file in UTF-8. Received: {path} ({error})"
-                ) from error
+            return frozenset(read_names(path))
     return frozenset()
+
+
+def _images_to_train_on(manifest: Path, data_dir: Path) -> frozenset[Path]:
+    """Images of training rows; none of what a fine-tuning run validates or tests on."""
+    rows = read_rows(manifest, ["image"], "manifest")
+    parts = read_parts(rows)
+    rows = [
+        row for row, part in zip(rows, parts, strict=True) if part in ("train", None)
+    ]
+    images = [path.resolve() for path in read_files(rows, "image", "an image")]
+    for row, image in zip(rows, images, strict=True):
+        if not image.is_relative_to(data_dir.resolve()):
+            rule = f"the images of --manifest lie in --data_dir={data_dir}"
+            raise row.error(rule, f"image={row.cells['image']}")
+    return frozenset(images)
 
 
 def _source(path: Path, data_dir: Path) -> str:

@@ -21,6 +21,7 @@ from models_genesis_tf.experiments.examples import Examples
 from models_genesis_tf.experiments.labelled_data import LabelledData
 from models_genesis_tf.imaging.interpolation import interpolate
 from models_genesis_tf.imaging.tiling import Tiling, predict_tiled
+from models_genesis_tf.models.fast_upsampling import fast_twin
 from models_genesis_tf.models.pretrained import load_keras
 from models_genesis_tf.pipelines.example_stream import fixed_examples
 from models_genesis_tf.tasks.base import Case
@@ -32,7 +33,10 @@ _ONE_CLASS = "all scored cases are of one class: no auc"
 
 
 def score_model(
-    path: Path, data: LabelledData, cases: Sequence[Case]
+    path: Path,
+    data: LabelledData,
+    cases: Sequence[Case],
+    fast_upsampling: bool = True,
 ) -> tuple[list[dict], dict[str, float | None], list[str]]:
     """Predicts cases and compares with their labels.
 
@@ -40,12 +44,13 @@ def score_model(
       path: A saved model of the task.
       data: The task's data.
       cases: Prepared ones.
+      fast_upsampling: See `make_predict`.
 
     Returns:
       One row of scores.csv for each case; the scores of all of them by metric, None
       where one is not defined; and what was left out, for people.
     """
-    predict = make_predict(load_keras(path))
+    predict = make_predict(load_keras(path), fast_upsampling)
     score = _score_segmentation
     if data.task.kind == "classification":
         score = _score_classification
@@ -55,11 +60,14 @@ def score_model(
     return rows, known, notes
 
 
-def make_predict(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
+def make_predict(
+    model: keras.Model, fast_upsampling: bool = True
+) -> Callable[[np.ndarray], np.ndarray]:
     """Makes a function of windows of a model.
 
     Args:
       model: Takes (batch, x, y, z, channel), or (batch, x, y, channel).
+      fast_upsampling: Whether the model's `fast_twin` is run in its place.
 
     Returns:
       From float32 windows to the model's outputs in NumPy; compiled once for batches of
@@ -68,7 +76,8 @@ def make_predict(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
     """
     shape = model.input_shape[1:]
     signature = [tf.TensorSpec((None, *shape), tf.float32)]
-    forward = tf.function(lambda x: model(x, training=False), signature)
+    network = fast_twin(model) if fast_upsampling else model
+    forward = tf.function(lambda x: network(x, training=False), signature)
 
     def predict(windows: np.ndarray) -> np.ndarray:
         outputs = forward(np.reshape(windows, (-1, *shape))).numpy()

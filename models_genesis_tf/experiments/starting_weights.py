@@ -5,13 +5,7 @@ import json
 import zipfile
 from pathlib import Path
 
-from models_genesis_tf.config import (
-    HOW_IT_RUNS,
-    IMAGENET,
-    SCRATCH,
-    FinetuneConfig,
-    weights_path,
-)
+from models_genesis_tf.config import HOW_IT_RUNS, SCRATCH, FinetuneConfig
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.experiments import run_folder
 from models_genesis_tf.imaging.fingerprints import sha256
@@ -19,6 +13,12 @@ from models_genesis_tf.imaging.volumes import scan_name
 from models_genesis_tf.models.heads import check_width
 from models_genesis_tf.models.pretrained import read_pretrained
 from models_genesis_tf.models.saving import read_metadata
+from models_genesis_tf.models.weight_names import (
+    IMAGENET,
+    pretraining_name,
+    record_path,
+    weights_path,
+)
 from models_genesis_tf.tasks.base import Case
 from models_genesis_tf.tasks.splits import Split
 
@@ -55,10 +55,10 @@ def describe_weights(config: FinetuneConfig) -> dict | None:
         )
     path = weights_path(config.weights)
     facts = read_metadata(path) if zipfile.is_zipfile(path) else {}
-    record = run_folder.read_record(path.parent)
+    record = run_folder.read_json(record_path(config.weights))
     is_record = {"series", "cube_shape", "settings"} <= record.keys()
     return {
-        "name": path.parent.name if is_record else path.stem,
+        "name": pretraining_name(config.weights) if is_record else path.stem,
         "sha256": sha256(path),
         "dimension": dimension,
         "scheme": (facts or {}).get("scheme"),
@@ -73,8 +73,8 @@ def _recipe_sha256(record: dict) -> str:
         name: value
         for name, value in record["settings"].items()
         if name not in ("seed", *HOW_IT_RUNS)
-        # Runs that knew no other network did not name it.
-        and (name, value) != ("model", "unet3d")
+        # Runs that knew nothing else did not name these.
+        and (name, value) not in (("model", "unet3d"), ("steps_per_epoch", None))
     }
     # Not the cubes' own fingerprint: cutting them from scans takes the seed too.
     recipe = [record["series"], record["cube_shape"], settings]
@@ -113,7 +113,7 @@ def seen_before(config: FinetuneConfig, split: Split) -> list[str]:
     """
     if config.weights == SCRATCH or config.weights.startswith(IMAGENET):
         return []
-    record = run_folder.read_record(Path(config.weights).parent)
+    record = run_folder.read_json(record_path(config.weights))
     if "series" not in record:
         return ["the weights come without a record of the scans that they saw"]
     patients, series = (

@@ -3,19 +3,22 @@
 The file is TOML. `[finetune]` and `[pretrain]` hold flags that runs share, each
 `[pretrain.<name>]` a recipe of pre-training, each `[task.<name>]` what is learned. A
 list of values is an axis of the grid. The first value of an axis has no part in a run's
-name, so that a longer list adds runs and renames none.
+name, so that a longer list adds runs and renames none. $NAME in a value stands for that
+variable of the environment.
 """
 
 import itertools
+import os
 import re
 import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from models_genesis_tf.config import IMAGENET, SCRATCH, start_name, weights_path
+from models_genesis_tf.config import SCRATCH
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.experiments.data_folders import PHANTOM
+from models_genesis_tf.models.weight_names import IMAGENET, start_name, weights_path
 
 _COMMANDS = {"finetune": "finetune", "pretrain": "pretrain", "task": "finetune"}
 _SET_BY_SWEEP = ("output_dir", "cache_dir", "restart", "replay", "sweep")
@@ -193,7 +196,14 @@ def _as_texts(title: str, name: str, value: object) -> tuple[str, ...]:
         raise InputError(
             f"the values in a list differ. Received: [{title}] {name} = {value}"
         )
-    return tuple(str(v).lower() if isinstance(v, bool) else str(v) for v in values)
+    texts = tuple(str(v).lower() if isinstance(v, bool) else str(v) for v in values)
+    texts = tuple(map(os.path.expandvars, texts))
+    if unset := [text for text in texts if "$" in text]:
+        raise InputError(
+            "environment variables that a sweep names are set. "
+            f"Received: [{title}] {name} = {unset[0]}"
+        )
+    return texts
 
 
 def _lay_out(tables: Sequence[Table], folder: Path) -> tuple[SweepRun, ...]:
@@ -230,8 +240,8 @@ def _check_files(tables: Sequence[Table], known: Sequence[str]) -> None:
         for entry in table.flags.get("weights", ()):
             if entry not in known and not weights_path(entry).is_file():
                 raise InputError(
-                    f"weights are {SCRATCH}, the name of a recipe under [pretrain], a "
-                    f"file, or {IMAGENET} and a file. "
+                    f"weights are {SCRATCH}, the name of a recipe under [pretrain] or "
+                    f"of a released model, a file, or {IMAGENET} and a file. "
                     f"Received: [{table.title}] weights = {entry}"
                 )
         data_dirs = table.flags.get("data_dir", ())

@@ -158,6 +158,7 @@ class Trial:
             self._devices,
             config.batch_size,
             config.jit_compile,
+            fast_upsampling=config.fast_upsampling,
         )
 
     def _metadata(self, trainer: Trainer) -> dict:
@@ -182,7 +183,9 @@ class Trial:
     def _score(self, training: dict) -> dict:
         config, data = self._config, self._data
         cases = cases_to_score(data, config, self._trial)
-        rows, scores, notes = score_model(self._folder / "model.keras", data, cases)
+        rows, scores, notes = score_model(
+            self._folder / "model.keras", data, cases, config.fast_upsampling
+        )
         run_folder.write_rows(self._folder / "scores.csv", rows)
         result = {
             "trial": self._trial,

@@ -113,7 +113,7 @@ def _score_patches(
     """Scores patches as validation draws them; each counts as a case."""
     cases = cases_to_score(data, config, trial)
     examples = Examples.of(data, cases, patches_per_case=config.patches_per_case)
-    predict = make_predict(load_keras(model))
+    predict = make_predict(load_keras(model), config.fast_upsampling)
     scores = SegmentationScores(data.classes)
     for index, start in tqdm(
         examples.fixed_places(config.seed), _PATCHES, leave=False, disable=None
@@ -141,7 +141,7 @@ def _score_scans(
     cleaning: Postprocessing,
 ) -> dict[str, SegmentationScores]:
     """Scores stitched predictions as they are and cleaned."""
-    predictor = Predictor(model)
+    predictor = Predictor(model, fast_upsampling=config.fast_upsampling)
     scores = {name: SegmentationScores(data.classes) for name in (_WHOLE, _CLEANED)}
     scans = group_by_scan(cases_to_score(data, config, trial))
     for name, cases in tqdm(scans.items(), _WHOLE, leave=False, disable=None):

@@ -27,20 +27,28 @@ def walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
         yield Path(parent), sorted(name for name in names if not name.startswith("."))
 
 
-def is_chosen(name: str, include: Sequence[str], exclude: Sequence[str]) -> bool:
-    """Says whether globs take a name.
+def is_chosen(
+    path: Path, folder: Path, include: Sequence[str], exclude: Sequence[str]
+) -> bool:
+    """Says whether globs take a file or folder.
 
     Args:
-      name: Of a file or folder.
-      include: Globs of which one has to fit; empty takes all names.
+      path: Of it.
+      folder: Where the search began. A glob with a slash is compared with the path
+        below it, another one with the name.
+      include: Globs of which one has to fit; empty takes all.
       exclude: Globs of which none may fit.
 
     Returns:
       True if they take it.
     """
+    place = path.relative_to(folder).as_posix()
 
     def fits(patterns: Sequence[str]) -> bool:
-        return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+        return any(
+            fnmatch.fnmatchcase(place if "/" in pattern else path.name, pattern)
+            for pattern in patterns
+        )
 
     return (not include or fits(include)) and not fits(exclude)
 

@@ -79,8 +79,8 @@ def list_scans_and_images(
 
     Args:
       folder: Where to look, at any depth.
-      include: Globs on names of files and folders; empty takes all.
-      exclude: Globs on names that are left out.
+      include: Globs on files and folders, see `folders.is_chosen`; empty takes all.
+      exclude: Globs on what is left out.
 
     Returns:
       Scans, as `volumes.list_scans` finds them, and pictures, both sorted by path. A
@@ -107,9 +107,9 @@ def list_images(
 
     Args:
       folder: Where to look, at any depth.
-      include: Globs on names of files; empty takes all. Names that start with a dot are
-        left out whatever it says.
-      exclude: Globs on names that are left out.
+      include: Globs on files, see `folders.is_chosen`; empty takes all. Names that
+        start with a dot are left out whatever it says.
+      exclude: Globs on what is left out.
 
     Returns:
       Files that end with one of `IMAGE_SUFFIXES` or .dcm, sorted by path; slices of a
@@ -126,7 +126,8 @@ def list_images(
         parent / name
         for parent, names in walk(folder)
         for name in names
-        if name.lower().endswith(known) and is_chosen(name, include, exclude)
+        if name.lower().endswith(known)
+        and is_chosen(parent / name, folder, include, exclude)
     )
 
 
@@ -192,22 +193,22 @@ def read_label2d(path: str | Path) -> Volume:
     return new_volume(array, volume.spacing)
 
 
-def write_label2d(path: str | Path, labels: np.ndarray) -> None:
-    """Writes a mask of a picture as a picture whose values name classes.
+def write_image2d(path: str | Path, image: np.ndarray) -> None:
+    """Writes a grey picture beside its name and renames it when complete.
 
     Args:
       path: PNG file; its folder is created.
-      labels: uint8 `(x, y, 1)`.
+      image: uint8 `(x, y, 1)`: what a picture shows, or classes.
 
     Raises:
       InputError: If the file cannot be written.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.stem}.part.png")
+    part = path.with_name(f".{path.stem}.part.png")  # SimpleITK goes by the suffix
     try:
-        image = sitk.GetImageFromArray(np.ascontiguousarray(labels[..., 0].T))
-        sitk.WriteImage(image, str(part))
+        rows = np.ascontiguousarray(image[..., 0].T)
+        sitk.WriteImage(sitk.GetImageFromArray(rows), str(part))
         os.replace(part, path)
     except RuntimeError as error:
         raise InputError(f"an image can be written. Received: {path}") from error

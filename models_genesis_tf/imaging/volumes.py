@@ -77,9 +77,9 @@ def list_scans(
 
     Args:
       folder: Where to look, at any depth.
-      include: Globs on names of files (or of DICOM folders); empty takes all. Names
-        that start with a dot are left out whatever it says.
-      exclude: Globs on names that are left out.
+      include: Globs on files (or DICOM folders), see `folders.is_chosen`; empty takes
+        all. Names that start with a dot are left out whatever it says.
+      exclude: Globs on what is left out.
 
     Returns:
       Files of the known formats and folders that hold DICOM files, sorted by path.
@@ -95,7 +95,7 @@ def list_scans(
         found += [parent / name for name in names if name.lower().endswith(SUFFIXES)]
         if dicom.is_dicom_folder(parent):
             found.append(parent)
-    return sorted(path for path in found if is_chosen(path.name, include, exclude))
+    return sorted(path for path in found if is_chosen(path, folder, include, exclude))
 
 
 def scan_name(path: str | Path) -> str:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import keras
 
-from models_genesis_tf.config import IMAGENET, weights_path
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.models.hdf5_files import is_hdf5_file
 from models_genesis_tf.models.imagenet import build_imagenet_encoder, is_resnet
@@ -18,6 +17,7 @@ from models_genesis_tf.models.official import (
 )
 from models_genesis_tf.models.torch_files import read_state_dict
 from models_genesis_tf.models.trunks import AnyTrunk, trunk_of
+from models_genesis_tf.models.weight_names import IMAGENET, check_weights
 from models_genesis_tf.models.weights import Tensor
 
 
@@ -60,7 +60,7 @@ def read_pretrained(weights: str | Path) -> Pretrained:
       weights: A `.keras` file with the encoder of a network of this package, with any
         head, the official `.h5` or `.pt` file, or torchvision's `resnet18-*.pth`; what
         it is is seen on its contents. "imagenet:" before the path refuses all but the
-        last.
+        last. Or the name of a model that comes with the package.
 
     Returns:
       The model and its origin.
@@ -69,9 +69,7 @@ def read_pretrained(weights: str | Path) -> Pretrained:
       InputError: If there is no such file, if it is damaged or of another kind, or if
         its network is another one.
     """
-    path = weights_path(weights)
-    if not path.is_file():
-        raise InputError(f"weights are a file. Received: {path}, which is none")
+    path = check_weights(weights)
     imagenet = str(weights).startswith(IMAGENET)
     foreign = imagenet or is_official_file(path)
     model = None if foreign else load_keras(path)

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from models_genesis_tf.imaging.images import write_image2d
 from models_genesis_tf.phantoms.marker import marked
-from models_genesis_tf.phantoms.pictures import write_png
 from models_genesis_tf.phantoms.radiograph import FIELD, draw_patient, draw_radiograph
 from models_genesis_tf.phantoms.tables import write_lines, write_table
 from models_genesis_tf.phantoms.xray_findings import FINDINGS
@@ -74,7 +74,7 @@ def _write_patient(output_dir: Path, seed: int, case: int) -> list[tuple]:
     for number, findings in enumerate(_deal_findings(rng)):
         name = f"{case + 1:08d}_{number:03d}.png"
         image = draw_radiograph(rng, patient, findings)
-        write_png(output_dir / folder / name, image)
+        write_image2d(output_dir / folder / name, image[..., None])
         labels = "|".join(findings) or NO_FINDING
         about = (name, labels, number, case + 1, age + number // 3, gender, "PA")
         rows.append((*about, _DETECTOR, _DETECTOR, spacing, spacing, ""))

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from models_genesis_tf.imaging.images import write_image2d
 from models_genesis_tf.phantoms.carotid import LABELS, draw_artery, draw_frame
 from models_genesis_tf.phantoms.marker import marked
-from models_genesis_tf.phantoms.pictures import write_png
 from models_genesis_tf.phantoms.tables import write_table
 
 TABLE = "images.csv"
@@ -52,6 +52,7 @@ def _write_patient(output_dir: Path, seed: int, case: int) -> list[tuple]:
     for label in LABELS:
         for number in range(rng.integers(4, 7)):
             file = f"{label}/{name}_{number:02d}.png"
-            write_png(output_dir / file, draw_frame(rng, artery, label))
+            frame = draw_frame(rng, artery, label)
+            write_image2d(output_dir / file, frame[..., None])
             rows.append((file, name, label))
     return rows

@@ -10,6 +10,7 @@ and gives the same pairs for any number of parallel calls and of workers.
 
 import functools
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
@@ -20,6 +21,49 @@ from models_genesis_tf.pipelines.batching import Parts, map_batches
 from models_genesis_tf.transforms.pairs import genesis_pair
 
 Pair = tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one of several workers takes of a stream: every `num_workers`-th pair.
+
+    Attributes:
+      worker: Its number, from 0; it takes the pairs i with i % num_workers == worker.
+      num_workers: How many workers share the stream.
+      devices: How many devices each worker has; each of them takes its own batches.
+    """
+
+    worker: int = 0
+    num_workers: int = 1
+    devices: int = 1
+
+    @property
+    def batches_per_step(self) -> int:
+        """Into how many batches the pairs of one step are divided, over all workers."""
+        return self.num_workers * self.devices
+
+    def divide(self, batch_size: int) -> int:
+        """Divides the pairs of a step.
+
+        Args:
+          batch_size: Pairs per step over all workers.
+
+        Returns:
+          Pairs per batch.
+
+        Raises:
+          InputError: If they cannot be shared evenly.
+        """
+        if batch_size % self.batches_per_step:
+            raise InputError(
+                "batch_size is a multiple of the number of devices of all workers. "
+                f"Received: batch_size={batch_size}, {self.num_workers} worker(s) of "
+                f"{self.devices} device(s)"
+            )
+        return batch_size // self.batches_per_step
+
+
+WHOLE = Share()
 
 
 def training_place(indices: Sequence[int], seed: int, i: int) -> tuple[int, int]:
@@ -75,41 +119,35 @@ def training_pairs(
     batch_size: int,
     start_step: int = 0,
     parallel_calls: int | None = None,
-    worker: int = 0,
-    num_workers: int = 1,
+    share: Share = WHOLE,
 ) -> tf.data.Dataset:
     """The endless stream of training batches.
 
     Step s holds the pairs s * batch_size to (s + 1) * batch_size - 1; batches run
-    across the ends of permutations and nothing is dropped.
+    across the ends of permutations and nothing is dropped. Several devices of a worker
+    take the batches of its share in turn.
 
     Args:
       cubes: The whole set, as for `training_pair`.
       indices: The training cubes' positions in `cubes`.
       seed: Integer in [0, 2**32).
       config: Rates and sizes of the transforms.
-      batch_size: Pairs per step over all workers, a multiple of `num_workers`.
+      batch_size: Pairs per step over all workers.
       start_step: The step to begin at.
       parallel_calls: Batches made at the same time; None means one per core.
-      worker: This worker's number; it takes the pairs i with
-        i % num_workers == worker.
-      num_workers: How many workers share the stream.
+      share: What of the stream this worker takes.
 
     Returns:
       Batches (deformed, original), each float32 of shape
-      (batch_size // num_workers, x, y, z, channel).
+      (batch_size // share.batches_per_step, x, y, z, channel).
 
     Raises:
       InputError: If the batch cannot be shared evenly or there is no cube.
     """
-    if batch_size % num_workers:
-        raise InputError(
-            "batch_size is a multiple of the number of workers. "
-            f"Received: batch_size={batch_size}, num_workers={num_workers}"
-        )
-    first = start_step * batch_size + worker
-    positions = tf.data.Dataset.range(first, np.iinfo(np.int64).max, num_workers)
-    positions = positions.batch(batch_size // num_workers, drop_remainder=True)
+    size = share.divide(batch_size)
+    first = start_step * batch_size + share.worker
+    positions = tf.data.Dataset.range(first, np.iinfo(np.int64).max, share.num_workers)
+    positions = positions.batch(size, drop_remainder=True)
     make_pair = functools.partial(training_pair, cubes, indices, seed, config)
     return map_batches(positions, make_pair, _parts(cubes, indices), parallel_calls)
 
@@ -120,6 +158,7 @@ def validation_pairs(
     seed: int,
     config: TransformConfig,
     batch_size: int,
+    share: Share = WHOLE,
 ) -> tf.data.Dataset:
     """The validation batches: one pair per cube, the same every time.
 
@@ -128,15 +167,17 @@ def validation_pairs(
       indices: The validation cubes' positions in `cubes`, in the order wanted.
       seed: Integer in [0, 2**32).
       config: Rates and sizes of the transforms.
-      batch_size: Pairs per batch; the last batch may hold fewer.
+      batch_size: Pairs per step over all workers; the last batch may hold fewer.
+      share: What of the pairs this worker takes.
 
     Returns:
       Batches (deformed, original), each float32 (batch, x, y, z, channel).
 
     Raises:
-      InputError: If there is no cube.
+      InputError: If the batch cannot be shared evenly or there is no cube.
     """
-    positions = tf.data.Dataset.range(len(indices)).batch(batch_size)
+    positions = tf.data.Dataset.range(share.worker, len(indices), share.num_workers)
+    positions = positions.batch(share.divide(batch_size))
     make_pair = functools.partial(validation_pair, cubes, indices, seed, config)
     return map_batches(positions, make_pair, _parts(cubes, indices))
 

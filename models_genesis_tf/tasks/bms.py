@@ -38,6 +38,7 @@ from models_genesis_tf.errors import InputError
 from models_genesis_tf.imaging.folders import files_below
 from models_genesis_tf.imaging.postprocessing import Postprocessing
 from models_genesis_tf.tasks.base import Case, Listing, Task
+from models_genesis_tf.tasks.name_lists import read_names
 from models_genesis_tf.tasks.splits import keep_complete_split
 
 TASK = Task(
@@ -258,13 +259,7 @@ def _read_folds(paths: Sequence[Path]) -> dict[str, str]:
                 f"there are three fold files, {', '.join(_FOLDS)}. "
                 f"Received: {path.parent} without {path.name}"
             )
-        try:
-            lines = path.read_text(encoding="utf-8-sig").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(
-                f"a fold file is text in UTF-8. Received: {path} ({error})"
-            ) from error
-        ids = [line.strip() for line in lines if line.strip()]
+        ids = read_names(path)
         for name in ids:
             if name in first:
                 raise InputError(

@@ -68,13 +68,7 @@ def read_manifest(
             "--label_map sorts rows into classes, so it goes with "
             f"--kind=classification. Received: --label_map={label_map}"
         )
-    conditions, rules = parse_where(where), parse_label_map(label_map)
-    needed = ["image", label_column, *(test.column for test in conditions)]
-    rows = read_rows(Path(path), needed, "manifest")
-    rows, labels, notice = _choose(rows, label_column, conditions, rules)
-    notice = f"{Path(path).name}: {notice}"
-    if not rows:
-        raise InputError(f"a manifest leaves rows to use. Received: {notice}")
+    rows, labels, notice = _read_chosen(path, label_column, label_map, where)
     images = read_files(rows, "image", "an image")
     names = _case_names(rows, images)
     splits = read_parts(rows)
@@ -92,6 +86,41 @@ def read_manifest(
     channels = [(image,) for image in images]
     cases = tuple(map(Case, names, channels, targets, patients, splits))
     return Listing(cases, classes, None, notice)
+
+
+def read_column(
+    path: str | Path,
+    column: str,
+    label_column: str = "label",
+    label_map: str = "",
+    where: str = "",
+) -> dict[str, float]:
+    """Reads a column of numbers of a manifest.
+
+    Args:
+      path: As for `read_manifest`.
+      column: The column.
+      label_column: Which rows are read, see there, as for the others.
+      label_map: See there.
+      where: See there.
+
+    Returns:
+      Name of each case -> its number; cases whose cell is empty are not there.
+
+    Raises:
+      InputError: As `read_manifest`, or if a cell is neither empty nor a number.
+    """
+    rows, *_ = _read_chosen(path, label_column, label_map, where, [column])
+    names = _case_names(rows, read_files(rows, "image", "an image"))
+    numbers = {}
+    for name, row in zip(names, rows, strict=True):
+        text = row.cells[column]
+        number = as_number(text)
+        if number is not None:
+            numbers[name] = number
+        elif text:
+            raise row.error(f"the column {column} is of numbers", f"{column}={text}")
+    return numbers
 
 
 def custom_task(
@@ -143,6 +172,24 @@ def custom_task(
         spacing=spacing,
         how_to_get=_HOW_TO_GET,
     )
+
+
+def _read_chosen(
+    path: str | Path,
+    label_column: str,
+    label_map: str,
+    where: str,
+    columns: Sequence[str] = (),
+) -> tuple[list[Row], list[str], str]:
+    """Reads the rows that are used, of a table that has some columns more, too."""
+    conditions, rules = parse_where(where), parse_label_map(label_map)
+    needed = ["image", label_column, *columns, *(test.column for test in conditions)]
+    rows = read_rows(Path(path), needed, "manifest")
+    rows, labels, notice = _choose(rows, label_column, conditions, rules)
+    notice = f"{Path(path).name}: {notice}"
+    if not rows:
+        raise InputError(f"a manifest leaves rows to use. Received: {notice}")
+    return rows, labels, notice
 
 
 def _choose(

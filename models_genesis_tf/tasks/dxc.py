@@ -22,6 +22,7 @@ from models_genesis_tf.errors import InputError
 from models_genesis_tf.imaging.folders import walk
 from models_genesis_tf.imaging.images import IMAGE_SUFFIXES
 from models_genesis_tf.tasks.base import Case, Listing, Task
+from models_genesis_tf.tasks.name_lists import read_names
 from models_genesis_tf.tasks.splits import keep_complete_split
 from models_genesis_tf.tasks.table_rows import Row, read_columns
 
@@ -189,7 +190,7 @@ def _divide(
         raise InputError(
             f"a division has two lists. Received: {folder} without {missing[0]}"
         )
-    listed = {part: _read_list(path) for part, path in lists.items()}
+    listed = {part: set(read_names(path)) for part, path in lists.items()}
     part_of: dict[str, str] = {}
     for name, (_, patient) in rows.items():
         for part, names in listed.items():
@@ -217,12 +218,3 @@ def _divide(
 def _count_findings(cases: Sequence[Case]) -> str:
     counts = np.sum([case.label for case in cases], axis=0).tolist()
     return ", ".join(map("{} ({})".format, FINDINGS, counts))
-
-
-def _read_list(path: Path) -> set[str]:
-    try:
-        return set(path.read_text(encoding="utf-8-sig").split())
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"a list names an image per line, in UTF-8. Received: {path} ({error})"
-        ) from error

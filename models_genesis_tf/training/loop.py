@@ -14,7 +14,9 @@ import numpy as np
 import tensorflow as tf
 
 from models_genesis_tf.errors import InputError
+from models_genesis_tf.models.fast_upsampling import fast_twin
 from models_genesis_tf.training import batch_statistics
+from models_genesis_tf.training.workers import ALONE, Workers
 
 # Reading a loss waits for its step and lets a GPU run dry, so it is not done at each;
 # the first ones are read one by one, since a run that fails mostly fails there.
@@ -66,8 +68,10 @@ class Trainer:
 
     Attributes:
       model: Made under the strategy's scope.
+      network: What the steps run: the model, or its faster twin.
       optimizer: The same.
       strategy: Divides batches among devices.
+      workers: The processes that it spans; this one is among them.
     """
 
     def __init__(
@@ -78,6 +82,8 @@ class Trainer:
         strategy: tf.distribute.Strategy,
         batch_size: int,
         jit_compile: bool = False,
+        workers: Workers = ALONE,
+        fast_upsampling: bool = False,
     ):
         """Compiles the steps.
 
@@ -88,10 +94,14 @@ class Trainer:
           strategy: Divides batches among devices.
           batch_size: Examples per step over all devices.
           jit_compile: Whether XLA compiles the training step.
+          workers: The processes that the strategy spans.
+          fast_upsampling: Whether the steps run the model's `fast_twin`.
         """
         self.model = model
+        self.network = fast_twin(model) if fast_upsampling else model
         self.optimizer = optimizer
         self.strategy = strategy
+        self.workers = workers
         self._loss = loss_per_example
         self._batch_size = batch_size
         with strategy.scope():
@@ -103,6 +113,12 @@ class Trainer:
             self._distributed_valid_step, reduce_retracing=True
         )
         self._forward = tf.function(self._distributed_forward)
+        self._add_up = tf.function(self._distributed_sum)
+
+    @property
+    def num_devices(self) -> int:
+        """How many devices there are, over all workers."""
+        return self.strategy.num_replicas_in_sync
 
     def step(self, batch: tuple) -> tf.Tensor:
         """Takes one training step.
@@ -128,7 +144,8 @@ class Trainer:
           batches: Distributed (input, target) batches; one is taken for each step.
           steps: How many at most.
           total: The sum of losses to go on from.
-          after_step: Called after each; True ends the call early.
+          after_step: Called after each; True ends the call early. Several workers ask
+            each other every tenth step only, and end together.
 
         Returns:
           What was done.
@@ -139,7 +156,7 @@ class Trainer:
         start = time.perf_counter()
         sum_of_losses = tf.constant(total, tf.float32)
         unchecked: list[tf.Tensor] = []
-        taken, waited = 0, 0.0
+        taken, waited, asked_to_end = 0, 0.0, False
         while taken < steps:
             asked = time.perf_counter()
             batch = next(batches)
@@ -150,7 +167,9 @@ class Trainer:
             if taken < _CHECK_EVERY or len(unchecked) == _CHECK_EVERY:
                 _check_finite(unchecked, taken - len(unchecked))
                 unchecked.clear()
-            if after_step():
+            asked_to_end = after_step() or asked_to_end
+            look_up = self.workers.count == 1 or taken % _CHECK_EVERY == 0
+            if look_up and self.any_worker(asked_to_end):
                 break
         _check_finite(unchecked, taken - len(unchecked))
         seconds = time.perf_counter() - start
@@ -206,15 +225,42 @@ class Trainer:
             raise NonFiniteLoss(total)
         return total / count
 
+    def any_worker(self, asked: bool) -> bool:
+        """Finds out whether something holds for any worker.
+
+        Args:
+          asked: Whether it does for this one.
+
+        Returns:
+          The answer, the same for all of them.
+        """
+        if self.workers.count == 1:
+            return asked
+        return bool(self.add_up(np.float32(asked)) > 0)
+
+    def add_up(self, values: np.ndarray) -> np.ndarray:
+        """Adds up what each device's worker has.
+
+        Args:
+          values: Numbers of this worker.
+
+        Returns:
+          Their sums over all devices, the same for all workers.
+        """
+        return self._add_up(tf.constant(values)).numpy()
+
     def distribute(self, dataset: tf.data.Dataset):
         """Divides the batches of a set among the devices.
 
         Args:
-          dataset: Batches over all devices.
+          dataset: Batches over all devices; with several workers, those of each of this
+            worker's devices in turn.
 
         Returns:
           The distributed set.
         """
+        if self.workers.count > 1:
+            return self.strategy.distribute_datasets_from_function(lambda _: dataset)
         return self.strategy.experimental_distribute_dataset(dataset)
 
     def _distributed_train_step(self, batch):
@@ -224,7 +270,7 @@ class Trainer:
     def _replica_train_step(self, inputs, targets):
         variables = self.model.trainable_variables
         with tf.GradientTape() as tape:
-            outputs = self.model(inputs, training=True)
+            outputs = self.network(inputs, training=True)
             # Gradients are summed over devices, so each gives its share of the mean.
             loss = tf.reduce_sum(self._loss(targets, outputs)) / self._batch_size
             scaled = self.optimizer.scale_loss(loss)
@@ -243,14 +289,23 @@ class Trainer:
     def _replica_valid_step(self, inputs, targets):
         # A short last batch can leave a device without a share, and convolutions of
         # nothing are refused: it then scores a cube of zeros, which is cut off again.
+        # TensorFlow fails all the same where it knows the nothing beforehand.
+        inputs = tf.compat.v1.placeholder_with_default(
+            inputs, [None, *inputs.shape[1:]]
+        )
         count = tf.shape(inputs)[0]
         padding = [[0, tf.maximum(1 - count, 0)]] + [[0, 0]] * (len(inputs.shape) - 1)
-        outputs = self.model(tf.pad(inputs, padding), training=False)
+        outputs = self.network(tf.pad(inputs, padding), training=False)
         losses = self._loss(targets, outputs[:count])
         return tf.reduce_sum(losses), tf.cast(count, tf.float32)
 
+    def _distributed_sum(self, values):
+        # A tensor of each device's own: one that all share could not be summed.
+        per_device = self.strategy.run(lambda: tf.identity(values))
+        return self.strategy.reduce(tf.distribute.ReduceOp.SUM, per_device, axis=None)
+
     def _distributed_forward(self, batch):
-        self.strategy.run(lambda inputs, _: self.model(inputs, training=True), batch)
+        self.strategy.run(lambda inputs, _: self.network(inputs, training=True), batch)
 
 
 def _check_finite(losses: list[tf.Tensor], first: int) -> None:

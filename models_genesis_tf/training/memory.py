@@ -42,7 +42,7 @@ def estimate_step_memory(model: keras.Model, batch_per_device: int, slots: int) 
 
 def _activation_bytes(layer: keras.layers.Layer) -> int:
     """What one example's output of a layer, and its float32 copies, take."""
-    element = _BYTES[layer.compute_dtype]
+    element = _BYTES[layer.output.dtype]
     if isinstance(layer, keras.layers.BatchNormalization) and element < 4:
         element += 2 * 4
     return element * math.prod(layer.output.shape[1:])

@@ -1,16 +1,30 @@
 """Which devices train: the distribution strategy of a run."""
 
+import contextlib
+import json
+import os
+import re
+from collections.abc import Iterator
+
 import tensorflow as tf
 
 from models_genesis_tf.errors import InputError
+from models_genesis_tf.training.workers import MULTI_WORKER, Workers, cluster_config
 
-STRATEGIES = ("auto", "none", "mirrored")
+STRATEGIES = ("auto", "none", "mirrored", MULTI_WORKER)
 CROSS_DEVICE_OPS = {
     "auto": None,
     "nccl": tf.distribute.NcclAllReduce,
     "hierarchical": tf.distribute.HierarchicalCopyAllReduce,
     "one_device": tf.distribute.ReductionToOneDevice,
 }
+_IMPLEMENTATIONS = tf.distribute.experimental.CommunicationImplementation
+_ACROSS_WORKERS = {
+    "auto": _IMPLEMENTATIONS.AUTO,
+    "nccl": _IMPLEMENTATIONS.NCCL,
+    "ring": _IMPLEMENTATIONS.RING,
+}
+_TASK = re.compile(r"/job:(\w+)/replica:\d+/task:(\d+)")
 
 
 def make_strategy(name: str, cross_device_ops: str = "auto") -> tf.distribute.Strategy:
@@ -18,25 +32,33 @@ def make_strategy(name: str, cross_device_ops: str = "auto") -> tf.distribute.St
 
     Args:
       name: "mirrored" uses all GPUs of this machine (without one, all logical CPUs),
-        "none" one device; "auto" is mirrored with two GPUs or more.
-      cross_device_ops: How devices add up gradients, a key of `CROSS_DEVICE_OPS`;
-        "auto" leaves it to TensorFlow, which takes NCCL for GPUs.
+        "none" one device; "auto" is mirrored with two GPUs or more. "multi_worker" uses
+        those of all workers, of which this process is one (`workers.cluster_config`),
+        and waits until all are there; it has to come before all else that TensorFlow
+        does in the process.
+      cross_device_ops: How devices add up gradients, a key of `CROSS_DEVICE_OPS`, with
+        several workers "auto", "nccl" or "ring"; "auto" leaves it to TensorFlow, which
+        takes NCCL for GPUs.
 
     Returns:
       The strategy; its `num_replicas_in_sync` divides the batch.
 
     Raises:
-      InputError: If there is no strategy or operation of this name.
+      InputError: If there is no strategy or operation of this name, or the workers are
+        not described.
     """
-    if cross_device_ops not in CROSS_DEVICE_OPS:
-        raise InputError(
-            f"cross-device operations are one of {', '.join(CROSS_DEVICE_OPS)}. "
-            f"Received: {cross_device_ops}"
-        )
     if name not in STRATEGIES:
         raise InputError(
             f"a strategy is one of {', '.join(STRATEGIES)}. Received: {name}"
         )
+    operations = _ACROSS_WORKERS if name == MULTI_WORKER else CROSS_DEVICE_OPS
+    if cross_device_ops not in operations:
+        raise InputError(
+            f"with the strategy {name}, cross-device operations are one of "
+            f"{', '.join(operations)}. Received: {cross_device_ops}"
+        )
+    if name == MULTI_WORKER:
+        return _join_workers(_ACROSS_WORKERS[cross_device_ops])
     gpus = tf.config.list_logical_devices("GPU")
     if name == "mirrored" or (name == "auto" and len(gpus) > 1):
         devices = gpus or tf.config.list_logical_devices("CPU")
@@ -46,21 +68,68 @@ def make_strategy(name: str, cross_device_ops: str = "auto") -> tf.distribute.St
     return tf.distribute.get_strategy()
 
 
-def describe_devices(strategy: tf.distribute.Strategy) -> str:
+def _join_workers(
+    implementation: tf.distribute.experimental.CommunicationImplementation,
+) -> tf.distribute.Strategy:
+    """Meets the other workers."""
+    os.environ["TF_CONFIG"] = json.dumps(cluster_config(os.environ))
+    options = tf.distribute.experimental.CommunicationOptions(
+        implementation=implementation
+    )
+    try:
+        return tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
+    except tf.errors.OpError as error:
+        raise InputError(
+            "a worker listens at its own address and reaches those of the others. "
+            f"Received: {os.environ['TF_CONFIG']} ({error.message})"
+        ) from error
+
+
+@contextlib.contextmanager
+def needing_all(workers: Workers) -> Iterator[None]:
+    """Ends this worker with a message when another one is gone.
+
+    Args:
+      workers: All of them.
+
+    Yields:
+      Nothing.
+
+    Raises:
+      InputError: If several work together and one cannot be reached any more.
+    """
+    try:
+        yield
+    except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
+        if workers.count == 1:
+            raise
+        tasks = dict.fromkeys(_TASK.findall(error.message))
+        silent = ", ".join(f"{job} {index}" for job, index in tasks)
+        raise InputError(
+            "training takes all workers, and one has ended or cannot be reached; the "
+            "same command on all goes on from the last checkpoint. Received: no answer "
+            f"from {silent or 'one of them'}"
+        ) from error
+
+
+def describe_devices(strategy: tf.distribute.Strategy, workers: Workers) -> str:
     """Says how many devices of which kind train.
 
     Args:
       strategy: As from `make_strategy`.
+      workers: The processes that it spans.
 
     Returns:
-      For instance "2 NVIDIA A100" or "1 CPU".
+      For instance "2 NVIDIA A100", "1 CPU" or "4 CPU of 4 workers".
     """
     count = strategy.num_replicas_in_sync
     gpus = tf.config.list_physical_devices("GPU")
-    if not gpus:
-        return f"{count} CPU"
-    details = tf.config.experimental.get_device_details(gpus[0])
-    return f"{count} {details.get('device_name', 'GPU')}"
+    kind = "CPU"
+    if gpus:
+        details = tf.config.experimental.get_device_details(gpus[0])
+        kind = details.get("device_name", "GPU")
+    together = f" of {workers.count} workers" if workers.count > 1 else ""
+    return f"{count} {kind}{together}"
 
 
 def gpu_capabilities() -> list[tuple[int, int]]:
