@@ -28,10 +28,10 @@ demo: .venv/installed
 		--data_dir=demo/cubes --output_dir=demo/run
 
 test: .venv/installed
-	$(RUN) -m pytest
+	$(RUN) -m pytest -n 2 --dist loadfile
 
 test-all: .venv/installed lint
-	$(RUN) -m pytest -m "slow or not slow" --durations=15
+	$(RUN) -m pytest -n 2 --dist loadfile -m "slow or not slow" --durations=15
 
 lint: .venv/installed
 	.venv/bin/ruff check .

@@ -109,6 +109,7 @@ def _write_page() -> None:
 def _measure(name: str) -> dict:
     """Imports what is measured only then: some of it needs TensorFlow."""
     values, size = flags.FLAGS, run_flags.sides("cube_size")
+    fast = values.fast_upsampling is not False  # unset, the faster decoder is measured
     count = max(1, len(values.batch_sizes))
     batch_sizes = run_flags.parse_numbers("batch_sizes", values.batch_sizes, count, int)
     measure = import_module(f"models_genesis_tf.benchmarks.{name}").measure
@@ -120,11 +121,10 @@ def _measure(name: str) -> dict:
             values.steps,
             values.precisions,
             values.official_dir,
-            values.fast_upsampling,
+            fast,
         )
     if name == "predict":
-        width, fast = values.base_filters, values.fast_upsampling
-        return measure(values.model, values.input, width, size, fast)
+        return measure(values.model, values.input, values.base_filters, size, fast)
     if name == "extract":
         return measure(values.input, official_dir=values.official_dir)
     return measure(values.official_dir)

@@ -192,7 +192,7 @@ class PretrainConfig:
       precision: "auto", "float32", "mixed_bfloat16" or "mixed_float16".
       jit_compile: Whether XLA compiles the training step.
       fast_upsampling: Whether steps run the network's `fast_twin`, the same but for
-        rounding.
+        rounding. None does where that is faster.
       deterministic: Whether TensorFlow keeps to operations that give the same bits on
         every run.
       checkpoint_every: Steps between checkpoints inside an epoch; 0 leaves those at
@@ -219,7 +219,7 @@ class PretrainConfig:
     cross_device_ops: str = "auto"
     precision: str = "auto"
     jit_compile: bool = False
-    fast_upsampling: bool = True
+    fast_upsampling: bool | None = None
     deterministic: bool = False
     checkpoint_every: int = 0
     seed: int = 0
@@ -333,7 +333,7 @@ class FinetuneConfig:
     cross_device_ops: str = "auto"
     precision: str = "auto"
     jit_compile: bool = False
-    fast_upsampling: bool = True
+    fast_upsampling: bool | None = None
     deterministic: bool = False
     checkpoint_every: int = 0
     seed: int = 0

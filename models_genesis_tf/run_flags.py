@@ -296,7 +296,8 @@ def define_fast_upsampling() -> None:
         "fast_upsampling",
         PretrainConfig.fast_upsampling,
         "Compute the decoder's convolutions of enlarged maps on the small maps, with "
-        "the same weights and but for rounding the same results.",
+        "the same weights and but for rounding the same results; unset, on GPUs and on "
+        "CPUs where TensorFlow uses oneDNN.",
     )
 
 

@@ -125,8 +125,10 @@ def test_training_the_twin_trains_the_model_which_is_saved_as_stock_layers(tmp_p
     np.testing.assert_allclose(losses[True], losses[False], rtol=1e-4)
 
 
-def test_predictions_take_the_twin_unless_told_otherwise(monkeypatch):
+@pytest.mark.parametrize("tuned", [False, True])
+def test_predictions_take_the_twin_where_it_is_faster(monkeypatch, tuned):
     made = []
+    monkeypatch.setattr(scoring, "has_tuned_convolutions", lambda: tuned)
     monkeypatch.setattr(
         scoring, "fast_twin", lambda model: made.append(fast_twin(model)) or made[-1]
     )
@@ -134,10 +136,12 @@ def test_predictions_take_the_twin_unless_told_otherwise(monkeypatch):
     windows = np.random.default_rng(8).random((3, 16, 8, 8, 1), np.float32)
     stock = scoring.make_predict(model, fast_upsampling=False)(windows)
     assert not made
-    fast = scoring.make_predict(model)(windows)
-    assert len(made) == 1
+    unset = scoring.make_predict(model)
+    assert len(made) == tuned
+    fast = scoring.make_predict(model, fast_upsampling=True)(windows)
     np.testing.assert_array_equal(stock, model(windows, training=False))
     np.testing.assert_array_equal(fast, made[0](windows, training=False))
+    np.testing.assert_array_equal(unset(windows), fast if tuned else stock)
     np.testing.assert_allclose(fast, stock, atol=1e-5)
 
 

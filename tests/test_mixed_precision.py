@@ -20,6 +20,7 @@ from models_genesis_tf.pipelines.pair_stream import training_pairs, validation_p
 from models_genesis_tf.training.loop import Trainer
 from models_genesis_tf.training.optimizers import make_optimizer
 from models_genesis_tf.training.strategy import make_strategy
+from tests.hardware import needs_bfloat16
 
 BATCH = 4
 STEPS = 200
@@ -51,6 +52,7 @@ def _check_gradients(
             np.testing.assert_allclose(own, other, atol=0.02 * np.abs(other).max())
 
 
+@needs_bfloat16
 @pytest.mark.parametrize("first_side", [3, 4, 6, 8, 16])
 @pytest.mark.parametrize("other_sides", [(1, 1), (2, 2), (4, 2)])
 def test_convolutions_in_bfloat16_have_the_gradients_of_float32(
@@ -106,6 +108,7 @@ def _train(cubes: CubeSet, policy: str, seed: int) -> float:
     )
 
 
+@needs_bfloat16
 @pytest.mark.slow
 def test_two_hundred_steps_in_bfloat16_end_at_the_loss_of_float32(cubes):
     whole, half = (

@@ -1,6 +1,7 @@
 """Commands, recipes, links and figures that the documents name exist and parse."""
 
 import importlib
+import json
 import re
 import shlex
 from pathlib import Path
@@ -9,8 +10,22 @@ import pytest
 from absl import flags
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "notebooks").glob("*.ipynb")),
+]
 RECIPES = sorted((ROOT / "flags").glob("*.cfg"))
+
+
+def _read(path: Path) -> str:
+    """What a document says; of a notebook, what is typed in its cells."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix != ".ipynb":
+        return text
+    text = "\n".join("".join(cell["source"]) for cell in json.loads(text)["cells"])
+    return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text)  # shell variables' defaults
 
 
 def _commands(text: str) -> list[list[str]]:
@@ -64,7 +79,7 @@ def _all_commands() -> list:
     return [
         pytest.param(command, id=f"{path.name}-{number}")
         for path in DOCUMENTS
-        for number, command in enumerate(_commands(path.read_text(encoding="utf-8")))
+        for number, command in enumerate(_commands(_read(path)))
     ]
 
 
@@ -87,7 +102,7 @@ def test_every_recipe_parses_and_says_what_it_costs(path):
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_every_relative_link_and_figure_exists(path):
-    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text(encoding="utf-8")):
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", _read(path)):
         if "://" not in target:
             assert (path.parent / target).exists(), target
 

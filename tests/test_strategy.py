@@ -1,6 +1,7 @@
 """Several devices train as one does; batches that cannot be shared are refused."""
 
 import json
+import os
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -119,3 +120,20 @@ def test_a_batch_that_devices_cannot_share_evenly_is_refused(batch_size, replica
     assert str(caught.value).endswith(f"Received: --batch_size={batch_size}")
     assert f" {replicas}." in str(caught.value)
     check_batch_size(batch_size * replicas, strategy)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("setting", ["0", "1"])
+def test_convolutions_are_tuned_where_onednn_is_on(setting):
+    code = (
+        "from models_genesis_tf.training.strategy import has_tuned_convolutions\n"
+        "print(has_tuned_convolutions())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"TF_ENABLE_ONEDNN_OPTS": setting, "CUDA_VISIBLE_DEVICES": ""},
+    )
+    assert done.stdout.splitlines()[-1] == str(setting == "1")

@@ -12,6 +12,7 @@ from models_genesis_tf.models.unet3d import (
     build_unet3d,
     trunk_of,
 )
+from tests.hardware import needs_bfloat16
 
 # Parameters of convolution and batch normalisation k at 32 filters, one channel
 # (paper_facts 3.1).
@@ -152,6 +153,7 @@ def test_the_policy_is_the_one_given_whatever_the_global_one_is(rng):
     assert {layer.compute_dtype for layer in model.layers[1:]} == {"float32"}
 
 
+@needs_bfloat16
 def test_bfloat16_gives_nearly_the_output_of_float32(rng):
     keras.utils.set_random_seed(0)
     cubes = rng.random((2, 24, 8, 8, 1), np.float32)

@@ -49,7 +49,7 @@ class Predictor:
         self,
         path: Path,
         test_time_augmentation: bool = False,
-        fast_upsampling: bool = True,
+        fast_upsampling: bool | None = None,
     ):
         """Loads the model.
 
@@ -57,7 +57,7 @@ class Predictor:
           path: A `.keras` file that `finetune` wrote.
           test_time_augmentation: Whether each window's result is the mean over its
             flips.
-          fast_upsampling: Whether the model's `fast_twin` is run in its place.
+          fast_upsampling: See `scoring.make_predict`.
 
         Raises:
           InputError: If it is no such file.

@@ -120,7 +120,12 @@ class PretrainingRun:
         replicas = self._trainer.num_devices
         batch = self._config.batch_size
         slots = len(self._trainer.optimizer.variables) // len(model.trainable_variables)
-        memory = estimate_step_memory(self._trainer.network, batch // replicas, slots)
+        memory = estimate_step_memory(
+            self._trainer.network,
+            batch // replicas,
+            slots,
+            unfolds=not strategy.has_tuned_convolutions(),
+        )
         *sides, channels = self._cubes.cube_shape
         what = self._cubes.WHAT
         rows = {

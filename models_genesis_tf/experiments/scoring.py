@@ -25,6 +25,7 @@ from models_genesis_tf.models.fast_upsampling import fast_twin
 from models_genesis_tf.models.pretrained import load_keras
 from models_genesis_tf.pipelines.example_stream import fixed_examples
 from models_genesis_tf.tasks.base import Case
+from models_genesis_tf.training.strategy import has_tuned_convolutions
 
 THRESHOLD = 0.5
 _BATCH_SIZE = 4
@@ -36,7 +37,7 @@ def score_model(
     path: Path,
     data: LabelledData,
     cases: Sequence[Case],
-    fast_upsampling: bool = True,
+    fast_upsampling: bool | None = None,
 ) -> tuple[list[dict], dict[str, float | None], list[str]]:
     """Predicts cases and compares with their labels.
 
@@ -61,13 +62,14 @@ def score_model(
 
 
 def make_predict(
-    model: keras.Model, fast_upsampling: bool = True
+    model: keras.Model, fast_upsampling: bool | None = None
 ) -> Callable[[np.ndarray], np.ndarray]:
     """Makes a function of windows of a model.
 
     Args:
       model: Takes (batch, x, y, z, channel), or (batch, x, y, channel).
-      fast_upsampling: Whether the model's `fast_twin` is run in its place.
+      fast_upsampling: Whether the model's `fast_twin` is run in its place; None leaves
+        it to `has_tuned_convolutions`.
 
     Returns:
       From float32 windows to the model's outputs in NumPy; compiled once for batches of
@@ -76,6 +78,8 @@ def make_predict(
     """
     shape = model.input_shape[1:]
     signature = [tf.TensorSpec((None, *shape), tf.float32)]
+    if fast_upsampling is None:
+        fast_upsampling = has_tuned_convolutions()
     network = fast_twin(model) if fast_upsampling else model
     forward = tf.function(lambda x: network(x, training=False), signature)
 

@@ -16,6 +16,7 @@ import tensorflow as tf
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.models.fast_upsampling import fast_twin
 from models_genesis_tf.training import batch_statistics
+from models_genesis_tf.training.strategy import has_tuned_convolutions
 from models_genesis_tf.training.workers import ALONE, Workers
 
 # Reading a loss waits for its step and lets a GPU run dry, so it is not done at each;
@@ -83,7 +84,7 @@ class Trainer:
         batch_size: int,
         jit_compile: bool = False,
         workers: Workers = ALONE,
-        fast_upsampling: bool = False,
+        fast_upsampling: bool | None = False,
     ):
         """Compiles the steps.
 
@@ -95,9 +96,12 @@ class Trainer:
           batch_size: Examples per step over all devices.
           jit_compile: Whether XLA compiles the training step.
           workers: The processes that the strategy spans.
-          fast_upsampling: Whether the steps run the model's `fast_twin`.
+          fast_upsampling: Whether the steps run the model's `fast_twin`; None leaves
+            it to `has_tuned_convolutions`.
         """
         self.model = model
+        if fast_upsampling is None:
+            fast_upsampling = has_tuned_convolutions()
         self.network = fast_twin(model) if fast_upsampling else model
         self.optimizer = optimizer
         self.strategy = strategy

@@ -1,0 +1,59 @@
+"""The notebooks run from an empty folder and show what is saved in them."""
+
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+# Values of the variables that the notebooks' commands read, for runs below a minute.
+SHORT = {
+    "01_transforms": {},
+    "02_pretrain": {"CASES": "5", "STEPS": "60"},
+    "03_domain_crossing": {"CASES": "2", "CUBES": "8"},
+    "04_finetune": {"CASES": "30", "STEPS": "10"},
+    "05_predict": {"CASES": "10", "STEPS": "60"},
+}
+
+
+def _shown(cell) -> set[str]:
+    """Kinds of what a cell shows; what goes to stderr is not saved."""
+    kinds = {
+        kind for output in cell.outputs for kind in getattr(output, "data", {}) or ()
+    }
+    streams = {o.name for o in cell.outputs if o.output_type == "stream"}
+    return kinds | (streams - {"stderr"})
+
+
+def _code(notebook) -> list:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def test_every_notebook_is_known():
+    assert [path.stem for path in NOTEBOOKS] == list(SHORT)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_is_saved_with_what_it_shows(path):
+    cells = _code(nbformat.read(path, as_version=4))
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    assert any("image/png" in _shown(cell) for cell in cells)
+    assert not any(o.output_type == "error" for cell in cells for o in cell.outputs)
+    text = path.read_text(encoding="utf-8")
+    assert "/tmp" not in text and "/home" not in text and "/root" not in text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_runs_and_shows_the_same(path, tmp_path, monkeypatch):
+    for name, value in SHORT[path.stem].items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=":")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    notebook = nbformat.read(path, as_version=4)
+    saved = [_shown(cell) for cell in _code(notebook)]
+    NotebookClient(notebook, timeout=600, kernel_name="python3").execute()
+    assert [_shown(cell) for cell in _code(notebook)] == saved
