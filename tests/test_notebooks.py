@@ -14,7 +14,7 @@ SHORT = {
     "01_transforms": {},
     "02_pretrain": {"CASES": "5", "STEPS": "80"},
     "03_domain_crossing": {"CASES": "2", "CUBES": "8"},
-    "04_finetune": {"CASES": "30", "STEPS": "10"},
+    "04_finetune": {"CASES": "20", "STEPS": "4", "TRIALS": "2"},
     "05_predict": {"CASES": "10", "STEPS": "60"},
 }
 
