@@ -86,6 +86,7 @@ def main(name: str) -> None:
     # Before Keras is imported; what is no step runs with TensorFlow.
     os.environ["KERAS_BACKEND"] = values.backend if name == "step" else "tensorflow"
     values.set_default("batch_sizes", str(values.batch_size))
+    values.set_default("fast_upsampling", True)  # measured unless it is turned off
     report = {
         "benchmark": name,
         "machine": describe_machine(),
@@ -109,7 +110,6 @@ def _write_page() -> None:
 def _measure(name: str) -> dict:
     """Imports what is measured only then: some of it needs TensorFlow."""
     values, size = flags.FLAGS, run_flags.sides("cube_size")
-    fast = values.fast_upsampling is not False  # unset, the faster decoder is measured
     count = max(1, len(values.batch_sizes))
     batch_sizes = run_flags.parse_numbers("batch_sizes", values.batch_sizes, count, int)
     measure = import_module(f"models_genesis_tf.benchmarks.{name}").measure
@@ -121,10 +121,11 @@ def _measure(name: str) -> dict:
             values.steps,
             values.precisions,
             values.official_dir,
-            fast,
+            values.fast_upsampling,
         )
     if name == "predict":
-        return measure(values.model, values.input, values.base_filters, size, fast)
+        width, fast = values.base_filters, values.fast_upsampling
+        return measure(values.model, values.input, width, size, fast)
     if name == "extract":
         return measure(values.input, official_dir=values.official_dir)
     return measure(values.official_dir)

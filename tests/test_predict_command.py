@@ -252,13 +252,16 @@ def test_a_classification_writes_one_table_of_a_folder(
         assert float(one.split(",")[1]) == pytest.approx(float(other.split(",")[1]))
 
 
-@pytest.mark.parametrize("asked", [[], ["--nofast_upsampling"]])
-def test_the_stock_decoder_predicts_when_asked_for(model, asked, monkeypatch):
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [([], None), (["--nofast_upsampling"], False), (["--fast_upsampling"], True)],
+)
+def test_the_decoder_that_is_asked_for_predicts(model, asked, told, monkeypatch):
     own, how = prediction.make_predict, []
     monkeypatch.setattr(
-        prediction, "make_predict", lambda *told: how.append(told[1]) or own(*told)
+        prediction, "make_predict", lambda *given: how.append(given[1]) or own(*given)
     )
     write_scan(Path("scan.nii.gz"), random_scan())
     _call(model, "--input=scan.nii.gz", *asked)
-    assert how == [not asked]
+    assert how == [told]
     assert Path("scan_mask.nii.gz").is_file()
