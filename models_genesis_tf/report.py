@@ -12,7 +12,7 @@ from absl import flags
 
 from models_genesis_tf import command_line, run_flags
 from models_genesis_tf.errors import InputError
-from models_genesis_tf.experiments.comparisons import SIDES, TESTS, Rules
+from models_genesis_tf.experiments.comparisons import FAMILIES, SIDES, TESTS, Rules
 
 _DEFAULT = Rules()
 
@@ -36,6 +36,13 @@ flags.DEFINE_enum(
     "Sides of the test; one-sided, as the paper's p values are, asks whether the "
     "pre-trained start is better.",
 )
+flags.DEFINE_enum(
+    "family",
+    _DEFAULT.family,
+    FAMILIES,
+    "What Holm's correction is over: share, the tasks that a pair of starts was tested "
+    "on, each share of the labels by itself; all, on any share.",
+)
 flags.DEFINE_integer(
     "resamples",
     _DEFAULT.resamples,
@@ -57,7 +64,9 @@ def main() -> None:
         raise InputError("report takes --runs. Received: none")
     from models_genesis_tf.experiments.reporting import report  # loads matplotlib
 
-    rules = Rules(values.test, values.sides, values.resamples, values.seed)
+    rules = Rules(
+        values.test, values.sides, values.resamples, values.seed, values.family
+    )
     paths = [Path(path) for path in values.runs]
     folder = Path(values.output_dir)
     print(report(paths, folder, values.metric, rules, values.page))

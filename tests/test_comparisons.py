@@ -165,7 +165,8 @@ def test_p_values_are_corrected_over_the_tasks_of_an_arm(tmp_path):
             compare(contest, contest.arm("scratch"), arm, Rules())
             for contest in contests
             for arm in contest.arms[1:]
-        ]
+        ],
+        RULES,
     )
     found = {(c.contest.title[0], c.arm.label): c for c in found}
     p = {key: one.test.p_value for key, one in found.items()}
@@ -175,6 +176,20 @@ def test_p_values_are_corrected_over_the_tasks_of_an_arm(tmp_path):
     second = min(1, 2 * p["b", "unified"])
     assert adjusted["b", "unified"] == pytest.approx(second)
     assert adjusted["c", "unified"] == pytest.approx(max(second, p["c", "unified"]))
+
+
+@pytest.mark.parametrize(("family", "tests"), [("share", 1), ("all", 2)])
+def test_a_family_may_span_shares_of_the_labels(tmp_path, family, tests):
+    for task, share in (("a", 0.05), ("b", 0.1)):
+        settings = {"manifest": f"{task}/cases.csv", "train_fraction": share}
+        make_run(tmp_path / task / "scratch", SCRATCH_DICE, **settings)
+        make_run(tmp_path / task / "unified", UNIFIED_DICE, "unified", **settings)
+    contests, _ = read_contests(tmp_path)
+    rules = Rules(family=family)
+    found = adjust([compare(c, *c.arms, rules) for c in contests], rules)
+    assert len(found) == 2 and found[0].test.p_value < 0.5
+    for one in found:
+        assert one.adjusted_p == pytest.approx(tests * one.test.p_value)
 
 
 def test_pairs_of_arms_are_corrected_apart_by_their_reference(tmp_path):
@@ -193,7 +208,7 @@ def test_pairs_of_arms_are_corrected_apart_by_their_reference(tmp_path):
         for reference in ("scratch", "painting")
     ]
     for reference in ("scratch", "painting"):
-        own = [one for one in adjust(pairs) if one.reference.label == reference]
+        own = [one for one in adjust(pairs, RULES) if one.reference.label == reference]
         raw = sorted(one.test.p_value for one in own)
         expected = [min(1, 2 * raw[0]), max(min(1, 2 * raw[0]), raw[1])]
         assert sorted(one.adjusted_p for one in own) == pytest.approx(expected)

@@ -19,6 +19,7 @@ TESTS = {
 }
 PAIRED_TESTS = ("paired", "wilcoxon")
 SIDES = ("two-sided", "one-sided")
+FAMILIES = ("share", "all")
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,15 @@ class Rules:
       sides: "two-sided", or "one-sided": whether the pre-trained arm is better.
       resamples: Of the bootstrap over patients.
       seed: Of the same.
+      family: What Holm's correction is over: "share", the tasks that a pair of arms was
+        tested on, each share of the labels by itself, or "all" of them on any share.
     """
 
     test: str = "welch"
     sides: str = "two-sided"
     resamples: int = 2000
     seed: int = 0
+    family: str = "share"
 
 
 _WELCH = Rules()  # the test that belongs to the interval of a difference
@@ -182,19 +186,20 @@ def _alternative(contest: Contest, rules: Rules) -> str:
     return "less" if lower_is_better(contest.run.metric) else "greater"
 
 
-def adjust(comparisons: Sequence[Comparison]) -> list[Comparison]:
+def adjust(comparisons: Sequence[Comparison], rules: Rules) -> list[Comparison]:
     """Corrects p values for the number of tasks that each pair of arms was tested on.
 
     Args:
       comparisons: Of several tasks and arms.
+      rules: Whether shares of the labels are corrected for together.
 
     Returns:
       The same in their order, with Holm's correction over the tasks of each pair, real
-      and synthetic ones, shares of the labels, dimensions and scored parts apart.
+      and synthetic ones, dimensions and scored parts apart.
     """
     families = [
         (one.reference.label, one.arm.label, one.contest.run.dimension)
-        + one.contest.circumstances
+        + one.contest.circumstances(rules.family)
         for one in comparisons
     ]
     values = adjust_tests([one.test for one in comparisons], families)

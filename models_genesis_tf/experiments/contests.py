@@ -120,11 +120,15 @@ class Contest:
         """What is asked, on whatever share of the labels."""
         return _task_key(self.run)
 
-    @property
-    def circumstances(self) -> tuple:
-        """What tests have in common that are corrected for their number."""
+    def circumstances(self, family: str) -> tuple:
+        """What tests have in common that are corrected for their number.
+
+        Args:
+          family: "share" or "all", as `Rules.family`.
+        """
         run = self.run
-        return run.synthetic, run.train_fraction, run.score_split
+        share = run.train_fraction if family == "share" else None
+        return run.synthetic, share, run.score_split
 
     def arm(self, label: str) -> Arm | None:
         """Finds an arm by its label."""

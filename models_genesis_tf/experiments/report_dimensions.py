@@ -64,7 +64,9 @@ def dimensions_table(contests: Sequence[Contest], rules: Rules) -> str:
     """
     meetings = [meeting for meeting in _meetings(contests) if _is_row(*meeting)]
     tests = [_test(*meeting, rules) for meeting in meetings]
-    adjusted = adjust_tests(tests, [two.circumstances for two, _ in meetings])
+    adjusted = adjust_tests(
+        tests, [two.circumstances(rules.family) for two, _ in meetings]
+    )
     rows = []
     for meeting, test, p_value in zip(meetings, tests, adjusted, strict=True):
         rows.append([*_row(*meeting), format_test(test), format_p(p_value)])

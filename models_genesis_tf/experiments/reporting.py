@@ -89,9 +89,10 @@ def report(
             if contest.arm(SCRATCH)
             for arm in contest.arms
             if arm.label != SCRATCH
-        ]
+        ],
+        rules,
     )
-    starts = adjust(dimensions.compare_starts(contests, rules))
+    starts = adjust(dimensions.compare_starts(contests, rules), rules)
     left_out += [*differing, *_too_few(contests), *_gaps([*comparisons, *starts])]
     left_out += dimensions.left_apart(contests)
     parts = [
