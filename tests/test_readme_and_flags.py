@@ -30,9 +30,9 @@ def _read(path: Path) -> str:
 
 def _commands(text: str) -> list[list[str]]:
     """Finds `python -m models_genesis_tf.x ...` lines, joined over backslashes."""
-    lines = re.sub(r"\\\n\s*", " ", text).splitlines()
+    lines = re.sub(r"\\\n[\s#]*", " ", text).splitlines()
     return [
-        shlex.split(line.strip().lstrip("$ "), comments=True)
+        shlex.split(line.strip().lstrip("$# "), comments=True)
         for line in lines
         if re.match(r"^[\s$#]*python -m models_genesis_tf\.", line)
     ]

@@ -15,7 +15,7 @@ SOFTWARE = {
 
 def _describe(folder) -> str:
     runs, _ = read_runs([folder])
-    return describe_making(runs, [folder])
+    return describe_making(runs)
 
 
 def _with_seconds(run, seconds: float) -> None:
@@ -68,9 +68,13 @@ def test_each_pre_training_is_told_once_with_what_lies_beside_its_weights(
 
 
 def test_the_file_of_a_sweep_stands_as_it_is(tmp_path):
-    make_run(tmp_path / "a", SCRATCH_DICE)
-    (tmp_path / "sweep.toml").write_text('[task.a]\nmanifest = "$DATA/cases.csv"\n')
-    assert _describe(tmp_path).endswith(
-        f"The file of the sweep `{tmp_path.name}`, done by `finetune --sweep`:\n\n"
+    for name in ("a", "b"):
+        make_run(tmp_path / "mine" / name, SCRATCH_DICE)
+    text = '[task.a]\nmanifest = "$DATA/cases.csv"\n'
+    (tmp_path / "mine" / "sweep.toml").write_text(text)
+    described = _describe(tmp_path)
+    assert described.count("The file of the sweep") == 1
+    assert described.endswith(
+        "The file of the sweep `mine`, done by `finetune --sweep`:\n\n"
         '```toml\n[task.a]\nmanifest = "$DATA/cases.csv"\n```'
     )

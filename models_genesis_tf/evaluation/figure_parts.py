@@ -117,7 +117,9 @@ def wrap(text: str, letters: int) -> str:
     Returns:
       The text with more lines.
     """
-    return "\n".join(textwrap.fill(line, letters) for line in text.splitlines())
+    whole = text.replace(" %", "\N{NO-BREAK SPACE}%")  # a number keeps its unit
+    lines = [textwrap.fill(line, letters) for line in whole.splitlines()]
+    return "\n".join(lines).replace("\N{NO-BREAK SPACE}", " ")
 
 
 def longest_line(texts: Iterable[str]) -> int:

@@ -9,12 +9,11 @@ from models_genesis_tf.experiments.run_results import RunScores
 from models_genesis_tf.models.weight_names import record_path
 
 
-def describe_making(runs: Sequence[RunScores], paths: Sequence[Path]) -> str:
+def describe_making(runs: Sequence[RunScores]) -> str:
     """Says how runs were made, for who wants to make them again.
 
     Args:
-      runs: Those that a report is of.
-      paths: The folders that they were looked for in; a sweep's holds its file.
+      runs: Those that a report is of; the file of their sweep lies beside them.
 
     Returns:
       Markdown: time, devices and versions; a table of the pre-trainings whose records
@@ -25,7 +24,7 @@ def describe_making(runs: Sequence[RunScores], paths: Sequence[Path]) -> str:
     parts = [_describe_training(records, results)]
     if table := _pretraining_table(results):
         parts.append(table)
-    for path in paths:
+    for path in dict.fromkeys(run.folder.parent for run in runs):
         if (path / "sweep.toml").is_file():
             parts += _describe_sweep(path)
     return "\n\n".join(parts)

@@ -112,7 +112,7 @@ def report(
     parts += describe_baselines(paths)
     parts += describe_crossings(paths, folder)
     parts += ["## How to read this", how_to_read(comparisons)]
-    parts += ["## How the runs were made", describe_making(runs, paths)]
+    parts += ["## How the runs were made", describe_making(runs)]
     parts += [
         "## What was left out",
         sections.left_out_table(left_out)
