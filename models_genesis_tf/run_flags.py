@@ -392,7 +392,8 @@ def define_training_flags(default) -> None:
         flags.DEFINE_boolean,
         "deterministic",
         default.deterministic,
-        "Keep to operations that give the same bits on every run; slower on GPUs.",
+        "Keep to operations that give the same bits on every run on the same hardware, "
+        "the number of CPU cores included; slower on GPUs.",
     )
     define(
         flags.DEFINE_integer,
