@@ -69,6 +69,30 @@ def test_the_rules_choose_the_test(tmp_path, rules, expected):
     assert _compare(tmp_path, rules).test.p_value == pytest.approx(expected, rel=1e-9)
 
 
+def test_the_interval_belongs_to_the_test_of_pairs(tmp_path):
+    make_pair(tmp_path)
+    one = _compare(tmp_path, Rules("paired"))
+    expected = stats.ttest_rel(UNIFIED_DICE, SCRATCH_DICE).confidence_interval(0.95)
+    assert (one.interval.low, one.interval.high) == pytest.approx(tuple(expected))
+    assert one.interval.method == "t interval"
+    assert (one.interval.low > 0) == (one.test.p_value < 0.05)
+
+
+def test_the_interval_is_welchs_if_a_trial_has_no_partner(tmp_path):
+    make_run(tmp_path / "scratch", [0.5, 0.6, 0.8])
+    make_run(tmp_path / "unified", [0.7, 0.9, 0.8, 0.6], "unified")
+    one = _compare(tmp_path, Rules("paired"))
+    assert one.test.n_first == 3
+    assert one.interval == _compare(tmp_path).interval
+
+
+def test_pairs_that_all_differ_by_the_same_have_no_interval(tmp_path):
+    make_run(tmp_path / "scratch", [0.5, 0.6, 0.8])
+    make_run(tmp_path / "unified", [0.6, 0.7, 0.9], "unified")
+    one = _compare(tmp_path, Rules("paired"))
+    assert (one.test, one.interval) == (None, None)
+
+
 def test_a_smaller_distance_is_the_better_one(tmp_path):
     make_run(tmp_path / "scratch", [3.0, 3.2, 3.1], metric="hd95_mm_mean")
     make_run(tmp_path / "unified", [2.0, 2.1, 2.3], "unified", metric="hd95_mm_mean")

@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from models_genesis_tf.errors import InputError
 from models_genesis_tf.evaluation import statistics
 from models_genesis_tf.evaluation.metrics import lower_is_better
@@ -42,7 +44,7 @@ class Rules:
     family: str = "share"
 
 
-_WELCH = Rules()  # the test that belongs to the interval of a difference
+_WELCH = Rules()
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,9 @@ class Comparison:
       test: The test of the rules; None if it cannot be done.
       test_note: Why not; empty otherwise.
       paired: Student's test of the pairs; None if trials do not pair up.
-      interval: 95 % of the difference over trials; None with fewer than two trials.
+      interval: 95 % of the difference over trials: that of the pairs if "paired" is the
+        test and every trial has its partner, Welch's otherwise; None with fewer than
+        two trials.
       effect_size: Hedges' g; nan with fewer than two trials or without spread.
       patients: 95 % of the difference over patients; None if it cannot be had.
       patients_note: Why not; empty otherwise.
@@ -112,10 +116,9 @@ def compare_trials(
       The comparison, its p value not adjusted yet, without an interval over patients.
     """
     test, test_note = _test(contest, reference, arm, rules)
-    interval, effect = None, float("nan")
-    # Without any spread an interval of no width would claim certainty, too.
+    paired = dataclasses.replace(rules, test="paired")
+    effect = float("nan")
     if _test(contest, reference, arm, _WELCH)[0]:
-        interval = statistics.difference_interval(arm.scores, reference.scores)
         effect = statistics.effect_size(arm.scores, reference.scores)
     return Comparison(
         contest=contest,
@@ -125,8 +128,8 @@ def compare_trials(
         - statistics.summarise(reference.scores).mean,
         test=test,
         test_note=test_note,
-        paired=_test(contest, reference, arm, _paired(rules))[0],
-        interval=interval,
+        paired=_test(contest, reference, arm, paired)[0],
+        interval=_interval(contest, reference, arm, rules),
         effect_size=effect,
         patients=None,
         patients_note="",
@@ -168,8 +171,21 @@ def _test(
         return None, "scores that differ without any spread between trials"
 
 
-def _paired(rules: Rules) -> Rules:
-    return dataclasses.replace(rules, test="paired")
+def _interval(
+    contest: Contest, reference: Arm, arm: Arm, rules: Rules
+) -> Interval | None:
+    """95 % of the difference; None where its test cannot be done.
+
+    Without any spread an interval of no width would claim certainty, too.
+    """
+    pairs = _pair_up(reference, arm) if rules.test == "paired" else None
+    # Of a part of the trials, the interval would not lie around the difference.
+    if pairs and len(pairs[0]) == len(arm.trials) == len(reference.trials):
+        test, _ = _test(contest, reference, arm, rules)
+        return statistics.t_interval(np.subtract(*pairs)) if test else None
+    if _test(contest, reference, arm, _WELCH)[0]:
+        return statistics.difference_interval(arm.scores, reference.scores)
+    return None
 
 
 def _pair_up(reference: Arm, arm: Arm) -> tuple[list[float], list[float]] | None:
