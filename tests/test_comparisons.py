@@ -75,6 +75,8 @@ def test_the_interval_belongs_to_the_test_of_pairs(tmp_path):
     expected = stats.ttest_rel(UNIFIED_DICE, SCRATCH_DICE).confidence_interval(0.95)
     assert (one.interval.low, one.interval.high) == pytest.approx(tuple(expected))
     assert one.interval.method == "t interval"
+    welch = stats.ttest_ind(UNIFIED_DICE, SCRATCH_DICE, equal_var=False)
+    assert one.welch.p_value == pytest.approx(welch.pvalue, rel=1e-9)
     assert (one.interval.low > 0) == (one.test.p_value < 0.05)
 
 

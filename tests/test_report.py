@@ -11,9 +11,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from models_genesis_tf.evaluation.tables import format_p
 from models_genesis_tf.experiments.comparisons import Rules
 from models_genesis_tf.experiments.reporting import report
-from tests.run_folders import classification_cases, make_run, segmentation_cases
+from tests.run_folders import (
+    classification_cases,
+    make_pair,
+    make_run,
+    segmentation_cases,
+)
 
 RULES = Rules(resamples=100)
 
@@ -92,6 +98,21 @@ def test_one_call_gives_tables_figures_and_numbers(tmp_path):
     assert sorted(path.name for path in (tmp_path / "report").iterdir()) == sorted(
         [*figures, "report.md", "results.csv"]
     )
+
+
+@pytest.mark.parametrize(
+    ("test", "beside", "column"),
+    [("welch", "p, pairs", "paired_p"), ("paired", "p, Welch", "welch_p")],
+)
+def test_the_test_that_is_not_asked_for_stands_beside(tmp_path, test, beside, column):
+    make_pair(tmp_path / "runs")
+    text = _report(tmp_path, Rules(test))
+    assert f" {beside}: " in text
+    (row,) = [row for row in _rows(tmp_path).values() if row["start"] == "unified"]
+    assert row["p_value"] == row[f"{test}_p"] != row[column]
+    table = text.split("### From scratch against pre-trained")[1].split("\n![")[0]
+    header, shown = _cells(table, "Task "), _cells(table, row["data"])
+    assert shown[header.index(beside)] == format_p(float(row[column]))
 
 
 def test_the_best_start_is_bold_and_tested_against_the_second(tmp_path):

@@ -44,9 +44,6 @@ class Rules:
     family: str = "share"
 
 
-_WELCH = Rules()
-
-
 @dataclass(frozen=True)
 class Comparison:
     """A pre-trained arm against a reference, most often training from scratch.
@@ -58,6 +55,7 @@ class Comparison:
       difference: Mean of `arm` minus mean of `reference`, in the metric's unit.
       test: The test of the rules; None if it cannot be done.
       test_note: Why not; empty otherwise.
+      welch: Welch's test; None if it cannot be done.
       paired: Student's test of the pairs; None if trials do not pair up.
       interval: 95 % of the difference over trials: that of the pairs if "paired" is the
         test and every trial has its partner, Welch's otherwise; None with fewer than
@@ -74,6 +72,7 @@ class Comparison:
     difference: float
     test: SignificanceTest | None
     test_note: str
+    welch: SignificanceTest | None
     paired: SignificanceTest | None
     interval: Interval | None
     effect_size: float
@@ -116,9 +115,12 @@ def compare_trials(
       The comparison, its p value not adjusted yet, without an interval over patients.
     """
     test, test_note = _test(contest, reference, arm, rules)
-    paired = dataclasses.replace(rules, test="paired")
+    welch, paired = (
+        _test(contest, reference, arm, dataclasses.replace(rules, test=name))[0]
+        for name in ("welch", "paired")
+    )
     effect = float("nan")
-    if _test(contest, reference, arm, _WELCH)[0]:
+    if welch:
         effect = statistics.effect_size(arm.scores, reference.scores)
     return Comparison(
         contest=contest,
@@ -128,8 +130,9 @@ def compare_trials(
         - statistics.summarise(reference.scores).mean,
         test=test,
         test_note=test_note,
-        paired=_test(contest, reference, arm, paired)[0],
-        interval=_interval(contest, reference, arm, rules),
+        welch=welch,
+        paired=paired,
+        interval=_interval(reference, arm, rules, welch, paired),
         effect_size=effect,
         patients=None,
         patients_note="",
@@ -172,7 +175,11 @@ def _test(
 
 
 def _interval(
-    contest: Contest, reference: Arm, arm: Arm, rules: Rules
+    reference: Arm,
+    arm: Arm,
+    rules: Rules,
+    welch: SignificanceTest | None,
+    paired: SignificanceTest | None,
 ) -> Interval | None:
     """95 % of the difference; None where its test cannot be done.
 
@@ -181,9 +188,8 @@ def _interval(
     pairs = _pair_up(reference, arm) if rules.test == "paired" else None
     # Of a part of the trials, the interval would not lie around the difference.
     if pairs and len(pairs[0]) == len(arm.trials) == len(reference.trials):
-        test, _ = _test(contest, reference, arm, rules)
-        return statistics.t_interval(np.subtract(*pairs)) if test else None
-    if _test(contest, reference, arm, _WELCH)[0]:
+        return statistics.t_interval(np.subtract(*pairs)) if paired else None
+    if welch:
         return statistics.difference_interval(arm.scores, reference.scores)
     return None
 

@@ -31,24 +31,26 @@ _TABLES_2D = (*_FIGURES_2D, "2d_vs_3d")
 _ARMS_2D = {GENESIS_CT: "genesis", GENESIS_XRAY: "genesis_chest_xray"}
 
 
-def gains_table(comparisons: Sequence[Comparison]) -> str:
+def gains_table(comparisons: Sequence[Comparison], rules: Rules) -> str:
     """Pre-trained arms against training from scratch.
 
     Args:
       comparisons: With p values adjusted.
+      rules: How they were tested.
 
     Returns:
       A Markdown table, one row for each comparison.
     """
+    beside = "p, Welch" if rules.test == "paired" else "p, pairs"
     header = (
         *("Task", "Metric", "Labels", "Start", "Scratch", "Pre-trained"),
-        *("Difference [95 %]", "p", "p, Holm", "p, pairs", "Hedges' g"),
+        *("Difference [95 %]", "p", "p, Holm", beside, "Hedges' g"),
         "Difference over patients [95 %]",
     )
-    return markdown_table(header, [_gain_row(one) for one in comparisons])
+    return markdown_table(header, [_gain_row(one, rules) for one in comparisons])
 
 
-def _gain_row(one: Comparison) -> list[str]:
+def _gain_row(one: Comparison, rules: Rules) -> list[str]:
     contest, percent = one.contest, is_share(one.contest.run.metric)
     low, high = (one.interval.low, one.interval.high) if one.interval else (None, None)
     over_patients = MISSING
@@ -66,7 +68,7 @@ def _gain_row(one: Comparison) -> list[str]:
         format_difference(one.difference, low, high, percent),
         format_test(one.test),
         format_p(one.adjusted_p) if one.test else MISSING,
-        format_test(one.paired),
+        format_test(one.welch if rules.test == "paired" else one.paired),
         MISSING if math.isnan(one.effect_size) else f"{one.effect_size:+.2f}",
         over_patients,
     ]

@@ -52,14 +52,20 @@ def describe_rules(rules: Rules) -> str:
         but = ", but two-sided between two pre-trained starts in 2D"
     shares = {"share": "one share of the labels", "all": "any share of the labels"}
     interval = "Welch's"
+    beside = (
+        "p, pairs: Student's t-test of pairs, where trials of both arms share seed and "
+        "labelled cases"
+    )
     if rules.test == "paired":
         interval = "that of the pairs, Welch's if a trial is without its partner"
+        beside = "p, Welch: Welch's t-test, which knows nothing of pairs"
+        if rules.sides == "two-sided":
+            beside += "; one-sided it is half where the pre-trained start is better"
     return (
         f"Scores are means ± standard deviations (n - 1) over n trials. p: {sides} "
         f"{_TEST_NAMES[rules.test]}{but}. p, Holm: the same, corrected for the number "
         "of tasks that a pair of starts was tested on, on "
-        f"{shares[rules.family]}. p, pairs: Student's t-test of pairs, where trials of "
-        "both arms share seed and labelled cases. The 95 % interval of a difference is "
+        f"{shares[rules.family]}. {beside}. The 95 % interval of a difference is "
         f"{interval}; Hedges' g is the difference in standard deviations, corrected "
         "for few trials."
     )

@@ -5,6 +5,7 @@ Synthetic and real runs never share a table or a figure.
 
 import csv
 import io
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -183,7 +184,7 @@ def _section(
     if comparisons:
         parts += [
             "### From scratch against pre-trained",
-            sections.gains_table(comparisons),
+            sections.gains_table(comparisons, rules),
         ]
     met = [one.contest for one in comparisons]
     if alone := [contest for contest in contests if contest not in met]:
@@ -277,7 +278,8 @@ _COLUMNS = (
     *("synthetic", "task", "data", "dimension", "metric", "score_split"),
     *("train_fraction", "start", "pretrainings", "trials", "mean", "sd", "low", "high"),
     *("difference", "difference_low", "difference_high", "test", "p_value"),
-    *("adjusted_p", "paired_p", "effect_size", "patients_low", "patients_high"),
+    *("adjusted_p", "welch_p", "paired_p", "effect_size"),
+    *("patients_low", "patients_high"),
     *("published_mean", "published_sd", "published_in"),
 )
 
@@ -316,10 +318,13 @@ def _comparison_columns(one: Comparison) -> dict:
     if one.interval:
         columns["difference_low"] = one.interval.low
         columns["difference_high"] = one.interval.high
+    if not math.isnan(one.effect_size):
         columns["effect_size"] = one.effect_size
     if one.test:
         columns["test"] = one.test.describe()
         columns["p_value"], columns["adjusted_p"] = one.test.p_value, one.adjusted_p
+    if one.welch:
+        columns["welch_p"] = one.welch.p_value
     if one.paired:
         columns["paired_p"] = one.paired.p_value
     if one.patients:
