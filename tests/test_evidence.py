@@ -19,6 +19,8 @@ RUNS = sorted(path.parent for path in EVIDENCE.rglob("results.json"))
 PAGES = {
     "results": (["second", "domain_crossing"], Rules(test="paired", family="all")),
     "first_results": (["hippocampus"], Rules(test="paired")),
+    "exploratory": (["second", "shares", "transforms", "2d"], Rules(test="paired")),
+    "steps": (["steps"], Rules(test="paired")),
 }
 TEXTS = {".cfg", ".csv", ".gitignore", ".json", ".md", ".toml"}
 
